@@ -32,7 +32,8 @@ class Plane:
         Patient z of the plane.
     loops
         Closed contours ``(n, 2)`` in x, y mm, at least three points each. Together they bound a region by the
-        even-odd rule: a loop inside a loop is a hole, and a keyhole cuts itself out.
+        even-odd rule: a loop inside a loop is a hole, and a keyhole cuts itself out. A derived structure may have
+        a plane without loops: nothing is left of it there, and its neighbours must not fill the gap.
     """
 
     z_mm: float
@@ -65,7 +66,7 @@ class Structure:
     kind
         Target, organ, external, support or other.
     planes
-        Planes in ascending z, no two at the same z; empty for a structure without contours.
+        Planes in ascending z, no two at the same z; none for a structure without contours.
     standard_name
         TG-263 name when the site's table maps one, else None.
     slice_thickness_mm
@@ -105,7 +106,7 @@ class Structure:
     @property
     def is_empty(self) -> bool:
         """Whether there is no contour at all."""
-        return not self.planes
+        return not any(plane.loops for plane in self.planes)
 
     @property
     def z_mm(self) -> FloatArray:
@@ -147,6 +148,5 @@ class Structure:
         if self.is_empty:
             raise GeometryRefusal("structure-empty", f"Structure {self.name!r} has no contours.", roi=self.name)
         points = np.concatenate([loop for plane in self.planes for loop in plane.loops])
-        low, high = points.min(axis=0), points.max(axis=0)
-        z = self.z_mm
-        return np.append(low, z[0]), np.append(high, z[-1])
+        z = [plane.z_mm for plane in self.planes if plane.loops]
+        return np.append(points.min(axis=0), min(z)), np.append(points.max(axis=0), max(z))

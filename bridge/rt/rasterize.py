@@ -1,0 +1,65 @@
+"""Masks: the fraction of every voxel of a grid that lies inside a structure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.rt.coverage import region_coverage
+from bridge.rt.dvh import EndCaps
+from bridge.rt.errors import GeometryRefusal
+from bridge.rt.grid import Grid
+from bridge.rt.structure import Structure
+from bridge.rt.volume import Mask
+
+__all__ = ["mask_of"]
+
+
+def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") -> Mask:
+    """Rasterise a structure with partial volume.
+
+    Parameters
+    ----------
+    structure
+        Any structure; an empty one gives an empty mask.
+    grid
+        Axial grid of the structure's frame of reference, in any of the eight standard orientations. It may be
+        coarser or finer than the contour planes and need not share their z.
+    end_caps
+        See :meth:`Structure.slab_edges_mm`.
+
+    Raises
+    ------
+    GeometryRefusal
+        The grid is in another frame of reference, or its slices are not axial.
+    """
+    if structure.frame_of_reference_uid != grid.frame_of_reference_uid:
+        raise GeometryRefusal(
+            "frame-of-reference",
+            f"Structure {structure.name!r} and the grid to rasterise it on are in different frames of reference.",
+            roi=structure.name,
+        )
+    if not grid.is_axial:
+        raise GeometryRefusal("grid-not-axial", "Structures are rasterised on axial grids only.")
+    values = np.zeros(grid.shape, dtype=np.float64)
+    if structure.is_empty:
+        return Mask(values.astype(np.float32), grid)
+    slices, rows, columns = grid.shape
+    for plane, slab in zip(structure.planes, structure.slab_edges_mm(end_caps), strict=True):
+        ends = grid.indices(np.array([[0.0, 0.0, slab[0]], [0.0, 0.0, slab[1]]]))[:, 0] + 0.5
+        bottom, top = float(ends.min()), float(ends.max())
+        first, stop = max(0, int(np.floor(bottom))), min(slices, int(np.ceil(top)))
+        if first >= stop or not plane.loops:
+            continue
+        cell = np.arange(first, stop)
+        height = np.minimum(top, cell + 1.0) - np.maximum(bottom, cell)
+        loops = []
+        for loop in plane.loops:
+            index = grid.indices(np.column_stack([loop, np.full(len(loop), plane.z_mm)]))
+            loops.append(index[:, [2, 1]] + 0.5)
+        low = np.floor(np.min([loop.min(axis=0) for loop in loops], axis=0)).astype(int).clip(0)
+        high = np.ceil(np.max([loop.max(axis=0) for loop in loops], axis=0)).astype(int).clip(None, [columns, rows])
+        if (low >= high).any():
+            continue
+        covered = region_coverage([loop - low for loop in loops], (int(high[1] - low[1]), int(high[0] - low[0])))
+        values[first:stop, low[1] : high[1], low[0] : high[0]] += height[:, None, None] * covered
+    return Mask(np.clip(values, 0.0, 1.0).astype(np.float32), grid)
