@@ -1,0 +1,1 @@
+"""Named changes of the database schema, each in its own transaction."""

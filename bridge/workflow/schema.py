@@ -1,0 +1,133 @@
+"""Tables of the bridge's database. Every change here comes with a migration in ``migrations/versions``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+__all__ = ["ArtifactRow", "AuditRow", "Base", "CaseRow", "DeliveryRow", "InstanceRow", "JobRow", "UtcDateTime"]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with zone UTC, also in databases that store none (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without zone: local times have no place in the store."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("times in the store need a time zone")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+
+class InstanceRow(Base):
+    """One received DICOM object: a row means that its bytes are safe on disk."""
+
+    __tablename__ = "instances"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"), Index("ix_instances_study", "study_instance_uid"))
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64))
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
+    header: Mapped[dict[str, Any]] = mapped_column(JSON)
+    path: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int] = mapped_column(Integer)
+    received_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    source: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class CaseRow(Base):
+    """One RTSTRUCT with what it was drawn on; or a study that still waits for one."""
+
+    __tablename__ = "cases"
+    __table_args__ = (Index("ix_cases_study", "study_instance_uid"),)
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
+    structure_set_uid: Mapped[str | None] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class JobRow(Base):
+    """One prediction of one state of a case's input; the unique key keeps it from running twice."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (UniqueConstraint("case_id", "input_sha256"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
+    input_sha256: Mapped[str] = mapped_column(String(64))
+    inputs: Mapped[list[str]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(20))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ArtifactRow(Base):
+    """One file that a job made."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (UniqueConstraint("job_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str | None] = mapped_column(String(64))
+
+
+class DeliveryRow(Base):
+    """One object on its way to one destination."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("destination", "sop_instance_uid"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(20))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    status: Mapped[int | None] = mapped_column(Integer)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    next_attempt_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AuditRow(Base):
+    """One event of the append-only trail; each row's hash covers the row before it."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    case_id: Mapped[str | None] = mapped_column(String(16))
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+    previous_sha256: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
