@@ -32,8 +32,8 @@ def require_sides(structures: Sequence[Structure]) -> None:
             raise StructureRefusal(
                 "laterality",
                 f"{left.name!r} should lie to the patient's left of {right.name!r} but lies at x = "
-                f"{_centre_x_mm(left):.1f} mm against {_centre_x_mm(right):.1f} mm (x grows to the left). Are the names "
-                "swapped, or is the patient position wrong?",
+                f"{_centre_x_mm(left):.1f} mm against {_centre_x_mm(right):.1f} mm (x grows to the left). Are the "
+                "names swapped, or is the patient position wrong?",
                 left=left.name,
                 right=right.name,
             )

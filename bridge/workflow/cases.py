@@ -1,0 +1,136 @@
+"""Case states: where each case is on its way, and why.
+
+::
+
+    waiting ──> queued ──> running ──> review ──> delivering ──> delivered
+       │          ^           │  └──────────────────^   (release without approval, when the site says so)
+       └─> refused┘           └─> refused | failed
+
+A refused or waiting case moves again by itself when what it lacked arrives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from bridge.rt.errors import ApprovalRefusal
+from bridge.workflow import audit
+from bridge.workflow.schema import CaseRow
+
+__all__ = ["CaseState", "CaseView", "case_id_of", "get_case", "list_cases", "put_case", "set_state"]
+
+
+class CaseState(StrEnum):
+    """Where a case is."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    REVIEW = "review"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """A case as others see it; nothing in it names the patient."""
+
+    id: str
+    state: CaseState
+    reason: str
+    study_instance_uid: str
+    structure_set_uid: str | None
+    created_utc: datetime
+    updated_utc: datetime
+
+
+def case_id_of(study_instance_uid: str, structure_set_uid: str | None) -> str:
+    """Give the case's own id: 12 hexadecimal digits of a hash, safe in paths, the same after every restart."""
+    return hashlib.sha256(f"{study_instance_uid}/{structure_set_uid or ''}".encode()).hexdigest()[:12]
+
+
+def put_case(
+    session: Session, study_instance_uid: str, structure_set_uid: str | None, state: CaseState, reason: str
+) -> str:
+    """Create a case or bring it to a state, with an audit event when something changes; give its id.
+
+    A study that waited without RTSTRUCT ceases to be a case of its own once one has come.
+    """
+    case_id = case_id_of(study_instance_uid, structure_set_uid)
+    if structure_set_uid is not None:
+        session.execute(delete(CaseRow).where(CaseRow.id == case_id_of(study_instance_uid, None)))
+    row = session.get(CaseRow, case_id)
+    if row is None:
+        now = datetime.now(UTC)
+        row = CaseRow(
+            id=case_id,
+            study_instance_uid=study_instance_uid,
+            structure_set_uid=structure_set_uid,
+            state="",
+            reason="",
+            created_utc=now,
+            updated_utc=now,
+        )
+        session.add(row)
+    _change(session, row, state, reason, audit.SYSTEM)
+    return case_id
+
+
+def set_state(session: Session, case_id: str, state: CaseState, reason: str, actor: str = audit.SYSTEM) -> None:
+    """Bring an existing case to a state."""
+    _change(session, _row(session, case_id), state, reason, actor)
+
+
+def get_case(session: Session, case_id: str) -> CaseView:
+    """Give one case.
+
+    Raises
+    ------
+    ApprovalRefusal
+        No case has that id (``case-unknown``).
+    """
+    return _view(_row(session, case_id))
+
+
+def list_cases(session: Session, study_instance_uid: str | None = None) -> Sequence[CaseView]:
+    """Give all cases, or those of one study, newest first."""
+    query = select(CaseRow).order_by(CaseRow.created_utc.desc(), CaseRow.id)
+    if study_instance_uid is not None:
+        query = query.where(CaseRow.study_instance_uid == study_instance_uid)
+    return [_view(row) for row in session.scalars(query)]
+
+
+def _row(session: Session, case_id: str) -> CaseRow:
+    row = session.get(CaseRow, case_id)
+    if row is None:
+        raise ApprovalRefusal("case-unknown", f"There is no case {case_id!r}.", case=case_id)
+    return row
+
+
+def _change(session: Session, row: CaseRow, state: CaseState, reason: str, actor: str) -> None:
+    if (row.state, row.reason) == (state.value, reason):
+        return
+    row.state, row.reason, row.updated_utc = state.value, reason, datetime.now(UTC)
+    session.flush()
+    audit.append(session, actor, f"case-{state.value}", row.id, reason=reason)
+
+
+def _view(row: CaseRow) -> CaseView:
+    return CaseView(
+        id=row.id,
+        state=CaseState(row.state),
+        reason=row.reason,
+        study_instance_uid=row.study_instance_uid,
+        structure_set_uid=row.structure_set_uid,
+        created_utc=row.created_utc,
+        updated_utc=row.updated_utc,
+    )

@@ -1,0 +1,119 @@
+"""Jobs: predictions to make, each once for each state of a case's input, surviving a crash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bridge.workflow import audit
+from bridge.workflow.cases import CaseState, set_state
+from bridge.workflow.schema import ArtifactRow, JobRow
+
+__all__ = ["Artifact", "Job", "claim_next", "finish", "last_done", "queue", "recover"]
+
+_MOST_ATTEMPTS = 3
+"""A job that took the process down three times is not started a fourth time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A prediction to make.
+
+    Attributes
+    ----------
+    id
+        Row number.
+    case_id
+        The case.
+    input_sha256
+        Hash over the hashes of all input objects.
+    inputs
+        SHA-256 of each input object, the keys of the spool.
+    """
+
+    id: int
+    case_id: str
+    input_sha256: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file that a job made, under the case's output folder."""
+
+    kind: str
+    path: str
+    sha256: str
+    sop_instance_uid: str | None
+
+
+def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
+    """Queue a prediction of these inputs unless there is one already; say whether it is new."""
+    inputs = sorted(inputs)
+    input_sha256 = hashlib.sha256("".join(inputs).encode()).hexdigest()
+    query = select(JobRow.id).where(JobRow.case_id == case_id, JobRow.input_sha256 == input_sha256)
+    if session.scalars(query).first() is not None:
+        return False
+    session.add(
+        JobRow(
+            case_id=case_id,
+            input_sha256=input_sha256,
+            inputs=inputs,
+            state="queued",
+            attempts=0,
+            message="",
+            created_utc=datetime.now(UTC),
+        )
+    )
+    audit.append(session, audit.SYSTEM, "job-queued", case_id, input_sha256=input_sha256, objects=len(inputs))
+    set_state(session, case_id, CaseState.QUEUED, f"{len(inputs)} objects complete")
+    return True
+
+
+def claim_next(session: Session) -> Job | None:
+    """Take the oldest queued job and mark it running, or give None."""
+    row = session.scalars(select(JobRow).where(JobRow.state == "queued").order_by(JobRow.id).limit(1)).first()
+    if row is None:
+        return None
+    row.state, row.attempts, row.started_utc = "running", row.attempts + 1, datetime.now(UTC)
+    set_state(session, row.case_id, CaseState.RUNNING, f"attempt {row.attempts}")
+    return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs))
+
+
+def finish(session: Session, job: Job, state: str, message: str, artifacts: Sequence[Artifact] = ()) -> None:
+    """Record how a running job ended (``done``, ``refused``, ``failed``) and what it made."""
+    row = session.get_one(JobRow, job.id)
+    row.state, row.message, row.finished_utc = state, message, datetime.now(UTC)
+    session.add_all(
+        ArtifactRow(job_id=job.id, kind=a.kind, path=a.path, sha256=a.sha256, sop_instance_uid=a.sop_instance_uid)
+        for a in artifacts
+    )
+    hashes = {artifact.kind: artifact.sha256 for artifact in artifacts}
+    audit.append(session, audit.SYSTEM, f"job-{state}", job.case_id, message=message, artifacts=hashes)
+
+
+def recover(session: Session) -> None:
+    """Queue again what was running when the process died; give up what keeps killing it."""
+    for row in session.scalars(select(JobRow).where(JobRow.state == "running")):
+        if row.attempts >= _MOST_ATTEMPTS:
+            row.state, row.message = "failed", f"the process died {row.attempts} times during this job"
+            set_state(session, row.case_id, CaseState.FAILED, row.message)
+        else:
+            row.state = "queued"
+            set_state(session, row.case_id, CaseState.QUEUED, "queued again after a crash")
+
+
+def last_done(session: Session, case_id: str) -> tuple[Job, tuple[Artifact, ...]] | None:
+    """Give the newest finished prediction of a case with its files, or None."""
+    query = select(JobRow).where(JobRow.case_id == case_id, JobRow.state == "done").order_by(JobRow.id.desc()).limit(1)
+    row = session.scalars(query).first()
+    if row is None:
+        return None
+    made = session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.kind))
+    artifacts = tuple(Artifact(a.kind, a.path, a.sha256, a.sop_instance_uid) for a in made)
+    return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs)), artifacts
