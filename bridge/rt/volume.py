@@ -14,6 +14,9 @@ from bridge.rt.grid import Grid
 
 __all__ = ["CtVolume", "Dose", "Mask", "Volume"]
 
+_EDGE_TOLERANCE = 1e-6
+"""Voxels by which a position may lie beyond the outermost voxel centres by rounding alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -36,15 +39,13 @@ class Volume:
     grid: Grid
 
     def __post_init__(self) -> None:
-        values = np.ascontiguousarray(self.values, dtype=np.float32)
+        values = np.array(self.values, dtype=np.float32, order="C")
         if values.shape != self.grid.shape:
             raise GeometryRefusal(
                 "volume-shape", f"An array of shape {values.shape} does not fit a grid of shape {self.grid.shape}."
             )
         if not np.isfinite(values).all():
             raise GeometryRefusal("volume-not-finite", "A volume holds values that are not finite numbers.")
-        if values is self.values:
-            values = values.copy()
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
 
@@ -65,8 +66,7 @@ class Volume:
         """
         index = self.grid.indices(positions_mm)
         last = np.array(self.grid.shape) - 1.0
-        tolerance = 1e-6
-        inside = ((index >= -tolerance) & (index <= last + tolerance)).all(axis=1)
+        inside = ((index >= -_EDGE_TOLERANCE) & (index <= last + _EDGE_TOLERANCE)).all(axis=1)
         clipped = np.clip(index, 0.0, last)
         values = ndimage.map_coordinates(
             self.values, clipped.T, order=1, mode="nearest", output=np.float64, prefilter=False
@@ -85,11 +85,16 @@ class Volume:
         if self.grid.matches(to):
             return type(self)(self.values, to)
         step = np.linalg.inv(self.grid.affine) @ to.affine
-        # affine_transform does the same arithmetic as `at` without making all positions
+        # affine_transform does the same arithmetic as `at` without making all positions; what is outside is decided
+        # here, with the tolerance of `at`, because it drops faces that rounding moves out by 1e-14
         values = ndimage.affine_transform(
-            self.values, step[:3, :3], offset=step[:3, 3], output_shape=to.shape, order=1, mode="constant",
-            cval=outside, prefilter=False,
+            self.values, step[:3, :3], offset=step[:3, 3], output_shape=to.shape, order=1, mode="nearest",
+            prefilter=False,
         )  # fmt: skip
+        k, j, i = np.ogrid[tuple(slice(n) for n in to.shape)]
+        for row, voxels in zip(step, self.grid.shape, strict=False):
+            index = row[0] * k + row[1] * j + row[2] * i + row[3]
+            values[(index < -_EDGE_TOLERANCE) | (index > voxels - 1 + _EDGE_TOLERANCE)] = outside
         return type(self)(values, to)
 
 
