@@ -26,18 +26,21 @@ _SIMPLIFY_MM = 0.2
 """Contour detail finer than this is dropped before a margin is grown; a margin is not known better."""
 
 
+_SAME_PLANE_MM = 0.05
+"""Planes of two structures closer than this are one plane."""
+
+
 class _Regions:
     """The region of a structure at any height, and the same grown by a margin."""
 
     def __init__(self, structure: Structure) -> None:
-        self.empty = structure.is_empty
-        self._slabs = np.zeros((0, 2)) if self.empty else structure.slab_edges_mm("half_slice")
+        self.slabs = np.zeros((0, 2)) if structure.is_empty else structure.slab_edges_mm("half_slice")
         self._regions = [_even_odd(plane) for plane in structure.planes]
 
     def at(self, z_mm: float) -> Geometry:
         """Give the region of the slab that holds a height; nothing above and below the structure."""
-        index = int(np.searchsorted(self._slabs[:, 1], z_mm - 1e-6, side="left"))
-        if index < len(self._slabs) and self._slabs[index, 0] <= z_mm + 1e-6:
+        index = int(np.searchsorted(self.slabs[:, 1], z_mm - 1e-6, side="left"))
+        if index < len(self.slabs) and self.slabs[index, 0] <= z_mm + 1e-6:
             return self._regions[index]
         return shapely.Polygon()
 
@@ -48,7 +51,7 @@ class _Regions:
         """
         if margin_mm <= 0:
             return self.at(z_mm)
-        distance = np.maximum(np.maximum(self._slabs[:, 0] - z_mm, z_mm - self._slabs[:, 1]), 0.0)
+        distance = np.maximum(np.maximum(self.slabs[:, 0] - z_mm, z_mm - self.slabs[:, 1]), 0.0)
         near = np.flatnonzero(distance < margin_mm)
         regions = shapely.simplify([self._regions[index] for index in near], _SIMPLIFY_MM)
         return shapely.union_all(shapely.buffer(regions, np.sqrt(margin_mm**2 - distance[near] ** 2)))
@@ -56,6 +59,9 @@ class _Regions:
 
 def union(structures: Sequence[Structure], *, number: int, name: str, kind: RoiKind) -> Structure:
     """Give the union of structures on all of their planes.
+
+    Where the structures lie apart in z, empty planes keep the gap between them open; a gap narrower than a plane
+    spacing is bridged, as it is within a structure.
 
     Raises
     ------
@@ -66,8 +72,9 @@ def union(structures: Sequence[Structure], *, number: int, name: str, kind: RoiK
     if not present:
         raise StructureRefusal("structure-empty", f"There is nothing to unite for {name!r}.", roi=name)
     _require_same_frame(present)
-    heights = _distinct(np.concatenate([structure.z_mm for structure in present]))
     stacks = [_Regions(structure) for structure in present]
+    heights = _distinct(np.concatenate([structure.z_mm for structure in present]))
+    heights = _distinct(np.append(heights, _gap_planes(np.concatenate([stack.slabs for stack in stacks]), heights)))
     regions = [shapely.union_all([stack.at(z) for stack in stacks]) for z in heights]
     return _structure(heights, regions, present[0], number, name, kind)
 
@@ -87,7 +94,14 @@ def subtract(
         Growth of the others in all directions, 0 or more.
     number, name
         Of the result.
+
+    Raises
+    ------
+    GeometryRefusal
+        A negative margin (``margin-negative``), or different frames of reference.
     """
+    if not margin_mm >= 0:
+        raise GeometryRefusal("margin-negative", f"A margin must be 0 mm or more, got {margin_mm:g} mm.", roi=name)
     _require_same_frame([structure, *others])
     whole, cuts = _Regions(structure), [_Regions(other) for other in others]
     regions = [
@@ -110,17 +124,26 @@ def ring(
         Distances from the targets' surface, ``0 <= inner_mm < outer_mm``.
     within
         What bounds the ring; its planes are the result's planes.
+
+    Raises
+    ------
+    GeometryRefusal
+        The distances enclose nothing (``ring-distances``), or the frames of reference differ.
+    StructureRefusal
+        No target has contours.
     """
     if not 0 <= inner_mm < outer_mm:
         raise GeometryRefusal("ring-distances", f"A ring from {inner_mm:g} to {outer_mm:g} mm has no inside.", roi=name)
     _require_same_frame([within, *targets])
-    core = _Regions(union(targets, number=number, name=name, kind="target"))
-    bounds = _Regions(within)
+    cores, bounds = [_Regions(target) for target in targets if not target.is_empty], _Regions(within)
+    if not cores:
+        raise StructureRefusal("structure-empty", f"There is no target to put {name!r} around.", roi=name)
+
+    def grown(z_mm: float, margin_mm: float) -> Geometry:
+        return shapely.union_all([core.grown_at(z_mm, margin_mm) for core in cores])
+
     regions = [
-        shapely.intersection(
-            shapely.difference(core.grown_at(z, outer_mm), core.grown_at(z, inner_mm)),
-            bounds.at(z),
-        )
+        shapely.intersection(shapely.difference(grown(z, outer_mm), grown(z, inner_mm)), bounds.at(z))
         for z in within.z_mm
     ]
     return _structure(within.z_mm, regions, within, number, name, "other")
@@ -139,7 +162,8 @@ def overlap_fraction(structure: Structure, others: Sequence[Structure]) -> float
         shapely.area(shapely.intersection(whole.at(z), shapely.union_all([cut.at(z) for cut in cuts])))
         for z in structure.z_mm
     ]
-    return float(np.dot(shared, height) / np.dot(area, height))
+    volume = float(np.dot(area, height))
+    return float(np.dot(shared, height)) / volume if volume > 0 else 0.0
 
 
 def _require_same_frame(structures: Sequence[Structure]) -> None:
@@ -153,13 +177,30 @@ def _require_same_frame(structures: Sequence[Structure]) -> None:
 
 def _even_odd(plane: Plane) -> Geometry:
     """Give the even-odd region of a plane's loops."""
-    return reduce(shapely.symmetric_difference, [shapely.make_valid(shapely.Polygon(loop)) for loop in plane.loops])
+    loops = [shapely.make_valid(shapely.Polygon(loop)) for loop in plane.loops]
+    nothing: Geometry = shapely.Polygon()
+    return reduce(shapely.symmetric_difference, loops, nothing)
 
 
 def _distinct(heights: FloatArray) -> FloatArray:
-    """Give the heights in ascending order, those within 0.05 mm of one another once."""
+    """Give the heights in ascending order, those of the same plane once."""
     ascending = np.sort(heights)
-    return np.asarray(ascending[np.concatenate([[True], np.diff(ascending) > 0.05])])
+    return np.asarray(ascending[np.concatenate([[True], np.diff(ascending) > _SAME_PLANE_MM])])
+
+
+def _gap_planes(slabs: FloatArray, heights: FloatArray) -> list[float]:
+    """Give the heights of the empty planes that end the slabs below, and begin those above, every gap between slabs.
+
+    A slab ends half-way to the next plane, so the empty plane lies as far beyond the end as the last plane before it.
+    """
+    slabs = slabs[np.argsort(slabs[:, 0])]
+    planes: list[float] = []
+    for end, start in zip(np.maximum.accumulate(slabs[:-1, 1]), slabs[1:, 0], strict=True):
+        if start - end > _SAME_PLANE_MM:
+            after, before = 2 * end - heights[heights < end].max(), 2 * start - heights[heights > start].min()
+            if after <= before + _SAME_PLANE_MM:
+                planes += [after, before]
+    return planes
 
 
 def _loops(region: Geometry) -> list[Loop]:
