@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bridge.rt.arrays import FloatArray
-from bridge.rt.errors import StructureRefusal
+from bridge.rt.errors import GeometryRefusal, StructureRefusal
 
 __all__ = ["Dvh", "DvhPolicy", "EndCaps"]
 
@@ -31,6 +31,10 @@ class DvhPolicy:
 
     end_caps: EndCaps = "none"
     sample_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sample_mm is not None and not 0 < self.sample_mm < np.inf:
+            raise GeometryRefusal("sample-spacing", f"A DVH sample spacing must be positive, got {self.sample_mm} mm.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +146,8 @@ class Dvh:
     def geud_gy(self, a: float) -> float:
         """Give the generalized equivalent uniform dose (sum v_i D_i^a)^(1/a) (Niemierko 1999)."""
         self._require_samples()
+        if a == 0 or not np.isfinite(a):
+            raise StructureRefusal("geud-exponent", f"gEUD needs a finite exponent other than 0, got {a}.")
         weights = self.sample_cc / self.sample_cc.sum()
         scale = self.max_gy or 1.0
         with np.errstate(divide="ignore"):

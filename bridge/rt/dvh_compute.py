@@ -21,6 +21,9 @@ from bridge.rt.volume import Dose
 __all__ = ["compute_dvh"]
 
 _TARGET_SAMPLES = 100_000
+_DOSE_DECIMALS = 5
+"""Interpolation and float32 scatter a uniform dose by a few 1e-6 Gy; V100% of it is 100 % only when rounded."""
+
 _FINEST_MM, _COARSEST_MM = 0.25, 2.5
 """Finer than 0.25 mm changes no DVH parameter by 0.1 Gy in 1 Gy/mm; coarser than a dose voxel would skip dose."""
 
@@ -66,7 +69,7 @@ def compute_dvh(structure: Structure, dose: Dose, policy: DvhPolicy | None = Non
         total_cc += float(cell_cc.sum())
         at_points = dose.at(points)
         inside = np.isfinite(at_points)
-        doses.append(at_points[inside])
+        doses.append(np.round(at_points[inside], _DOSE_DECIMALS))
         volumes.append(cell_cc[inside])
     dose_gy, sample_cc = np.concatenate(doses), np.concatenate(volumes)
     order = np.argsort(dose_gy, kind="stable")
