@@ -52,8 +52,8 @@ class Grid:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise GeometryRefusal("grid-shape", f"A grid needs three axes with voxels, got shape {self.shape}.")
-        if affine.shape != (4, 4) or not np.isfinite(affine).all():
-            raise GeometryRefusal("grid-affine", "A grid needs a finite 4 x 4 affine.")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or (affine[3] != (0, 0, 0, 1)).any():
+            raise GeometryRefusal("grid-affine", "A grid needs a finite 4 x 4 affine whose last row is 0, 0, 0, 1.")
         if not self.frame_of_reference_uid:
             raise GeometryRefusal("grid-frame", "A grid needs a Frame of Reference UID.")
         if min(self.spacing_mm) <= 0:
@@ -104,8 +104,9 @@ class Grid:
         True for all eight standard patient positions (HFS to FFDR).
         """
         step = np.abs(self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0))
-        near_one = 1.0 - _ORTHOGONALITY_TOLERANCE
-        return bool(step[2, 0] > near_one and (step[:, 1:].max(axis=0) > near_one).all())
+        # all cosines near 0 or 1: a cosine of 1e-4 below 1 would be a tilt of 0.8 degrees, 2 mm at 150 mm
+        along_axes = np.minimum(step, np.abs(1.0 - step)).max() <= _ORTHOGONALITY_TOLERANCE
+        return bool(along_axes and step[2, 0] > 0.5)
 
     def positions_mm(self, indices: FloatArray) -> Points:
         """Give the patient positions ``(n, 3)`` [x, y, z] of (fractional) voxel indices ``(n, 3)`` [k, j, i]."""

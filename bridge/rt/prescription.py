@@ -51,7 +51,8 @@ class Prescription:
     Raises
     ------
     PrescriptionRefusal
-        No level at all (``no-target``), or two for one structure (``prescription-conflict``).
+        No level at all (``no-target``), two for one structure (``prescription-conflict``), or no fraction
+        (``fractions-range``).
     """
 
     levels: tuple[TargetLevel, ...]
@@ -60,6 +61,10 @@ class Prescription:
     def __post_init__(self) -> None:
         if not self.levels:
             raise PrescriptionRefusal("no-target", "The case has no target structure with a prescribed dose.")
+        if self.fractions is not None and self.fractions < 1:
+            raise PrescriptionRefusal(
+                "fractions-range", f"A prescription needs one fraction or more, got {self.fractions}."
+            )
         numbers = [level.roi_number for level in self.levels]
         for number in set(numbers):
             of_one = [level for level in self.levels if level.roi_number == number]

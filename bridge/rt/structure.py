@@ -40,6 +40,8 @@ class Plane:
     loops: tuple[Loop, ...]
 
     def __post_init__(self) -> None:
+        if not np.isfinite(self.z_mm):
+            raise GeometryRefusal("plane-position", f"A contour plane needs a finite z, got {self.z_mm}.")
         loops = []
         for loop in self.loops:
             points = np.array(loop, dtype=np.float64)
@@ -91,7 +93,7 @@ class Structure:
                 f"The planes of structure {self.name!r} must be at ascending, different z.",
                 roi=self.name,
             )
-        if not self.slice_thickness_mm > 0:
+        if not 0 < self.slice_thickness_mm < np.inf:
             raise GeometryRefusal(
                 "slice-thickness",
                 f"Structure {self.name!r} needs a positive slice thickness, got {self.slice_thickness_mm}.",
