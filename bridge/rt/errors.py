@@ -60,6 +60,10 @@ class BridgeError(Exception):
         self.message = message
         self.where: dict[str, str] = {key: str(value) for key, value in where.items()}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep code and place when the error crosses from a worker process."""
+        return _rebuild, (type(self), self.code, self.message, self.where)
+
     def __str__(self) -> str:
         """Give the message with its code and place."""
         place = ", ".join(f"{key}={value}" for key, value in self.where.items())
@@ -69,6 +73,10 @@ class BridgeError(Exception):
         """Give the one JSON shape in which errors are reported."""
         kind = "refused" if isinstance(self, Refusal) else "failed"
         return {"kind": kind, "code": self.code, "message": self.message, "where": self.where}
+
+
+def _rebuild(kind: type[BridgeError], code: str, message: str, where: dict[str, str]) -> BridgeError:
+    return kind(code, message, **where)
 
 
 class Refusal(BridgeError):

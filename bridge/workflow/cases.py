@@ -24,7 +24,7 @@ from bridge.rt.errors import ApprovalRefusal
 from bridge.workflow import audit
 from bridge.workflow.schema import CaseRow
 
-__all__ = ["CaseState", "CaseView", "case_id_of", "get_case", "list_cases", "put_case", "set_state"]
+__all__ = ["CaseState", "CaseView", "case_id_of", "ensure_case", "get_case", "list_cases", "put_case", "set_state"]
 
 
 class CaseState(StrEnum):
@@ -58,36 +58,43 @@ def case_id_of(study_instance_uid: str, structure_set_uid: str | None) -> str:
     return hashlib.sha256(f"{study_instance_uid}/{structure_set_uid or ''}".encode()).hexdigest()[:12]
 
 
-def put_case(
-    session: Session, study_instance_uid: str, structure_set_uid: str | None, state: CaseState, reason: str
-) -> str:
-    """Create a case or bring it to a state, with an audit event when something changes; give its id.
+def ensure_case(session: Session, study_instance_uid: str, structure_set_uid: str | None) -> str:
+    """Create the case as waiting unless it is there already; give its id.
 
     A study that waited without RTSTRUCT ceases to be a case of its own once one has come.
     """
     case_id = case_id_of(study_instance_uid, structure_set_uid)
     if structure_set_uid is not None:
         session.execute(delete(CaseRow).where(CaseRow.id == case_id_of(study_instance_uid, None)))
-    row = session.get(CaseRow, case_id)
-    if row is None:
+    if session.get(CaseRow, case_id) is None:
         now = datetime.now(UTC)
         row = CaseRow(
             id=case_id,
             study_instance_uid=study_instance_uid,
             structure_set_uid=structure_set_uid,
-            state="",
+            state=CaseState.WAITING.value,
             reason="",
             created_utc=now,
             updated_utc=now,
         )
         session.add(row)
-    _change(session, row, state, reason, audit.SYSTEM)
     return case_id
 
 
+def put_case(
+    session: Session, study_instance_uid: str, structure_set_uid: str | None, state: CaseState, reason: str
+) -> None:
+    """Create a case if need be and bring it to a state."""
+    set_state(session, ensure_case(session, study_instance_uid, structure_set_uid), state, reason)
+
+
 def set_state(session: Session, case_id: str, state: CaseState, reason: str, actor: str = audit.SYSTEM) -> None:
-    """Bring an existing case to a state."""
-    _change(session, _row(session, case_id), state, reason, actor)
+    """Bring a case to a state; a change of state or reason is an event in the audit trail."""
+    row = _row(session, case_id)
+    if (row.state, row.reason) != (state.value, reason):
+        row.state, row.reason, row.updated_utc = state.value, reason, datetime.now(UTC)
+        session.flush()
+        audit.append(session, actor, f"case-{state.value}", row.id, reason=reason)
 
 
 def get_case(session: Session, case_id: str) -> CaseView:
@@ -114,14 +121,6 @@ def _row(session: Session, case_id: str) -> CaseRow:
     if row is None:
         raise ApprovalRefusal("case-unknown", f"There is no case {case_id!r}.", case=case_id)
     return row
-
-
-def _change(session: Session, row: CaseRow, state: CaseState, reason: str, actor: str) -> None:
-    if (row.state, row.reason) == (state.value, reason):
-        return
-    row.state, row.reason, row.updated_utc = state.value, reason, datetime.now(UTC)
-    session.flush()
-    audit.append(session, actor, f"case-{state.value}", row.id, reason=reason)
 
 
 def _view(row: CaseRow) -> CaseView:

@@ -1,0 +1,167 @@
+"""Export: a case's results as the files that people and planning systems take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from bridge.dicom.uids import derived_uid
+from bridge.dicom.write_dose import write_rtdose
+from bridge.dicom.write_plan import write_rtplan
+from bridge.report.case_report import CaseReportData, ModelStatement, write_case_report
+from bridge.report.tables import dvh_json
+from bridge.rt.errors import StorageFailure
+from bridge.rt.metrics import structure_metrics
+from bridge.tps.dose_references import dose_references
+from bridge.tps.objective_rows import objective_rows
+from bridge.workflow.jobs import Artifact
+from bridge.workflow.pipeline import CaseResult
+from config.settings import Settings
+from models.card import ModelCard
+from objective_extraction.eclipse_template import write_template
+from objective_extraction.objective_json import write_objective_set
+
+__all__ = ["ARTIFACT_FILES", "export_case", "metrics_of"]
+
+ARTIFACT_FILES: Mapping[str, str] = {
+    "predicted_dose": "rtdose.dcm",
+    "predicted_plan": "rtplan.dcm",
+    "dvh": "dvh.json",
+    "objectives": "objectives.json",
+    "objective_template": "objectives.xml",
+    "report": "report.html",
+    "result": "result.json",
+}
+"""Kind of artifact to file name. All names are ours: nothing received is ever part of a path."""
+
+
+def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path, settings: Settings) -> list[Artifact]:
+    """Write everything about a case into a folder that appears whole or not at all.
+
+    Parameters
+    ----------
+    result
+        What the pipeline worked out.
+    card
+        Card of the model that predicted the dose.
+    case_id
+        The bridge's own label, for the report.
+    folder
+        Made by this call; what an earlier, interrupted attempt left there is replaced.
+    settings
+        Labels and pixel depth.
+
+    Returns
+    -------
+    list of Artifact
+        Paths are file names within the folder.
+
+    Raises
+    ------
+    StorageFailure
+        A file cannot be written.
+    """
+    staging = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        uids = _write_dicom(result, staging, settings)
+        metrics = metrics_of(result)
+        _write_json(staging / ARTIFACT_FILES["dvh"], dvh_json(result.dvhs, metrics, result.provenance))
+        write_objective_set(result.objectives, staging / ARTIFACT_FILES["objectives"])
+        write_template(result.objectives, staging / ARTIFACT_FILES["objective_template"])
+        write_case_report(_report_data(result, card, case_id, metrics), staging / ARTIFACT_FILES["report"])
+        files = {kind: name for kind, name in ARTIFACT_FILES.items() if kind != "result"}
+        hashes = {name: _sha256(staging / name) for name in files.values()}
+        _write_json(staging / ARTIFACT_FILES["result"], _summary(result, case_id, hashes))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(staging, folder)
+    except OSError as error:
+        raise StorageFailure("export", f"The results of case {case_id} cannot be written: {error.strerror}.") from error
+    return [Artifact(kind, name, _sha256(folder / name), uids.get(kind)) for kind, name in ARTIFACT_FILES.items()]
+
+
+def metrics_of(result: CaseResult) -> dict[int, dict[str, float]]:
+    """Give the plan metrics of every structure that has dose, by ROI number."""
+    levels = {level.roi_number: level.dose_gy for level in result.objectives.prescription.levels}
+    return {
+        dvh.roi_number: structure_metrics(dvh, levels.get(dvh.roi_number)) for dvh in result.dvhs if not dvh.is_empty
+    }
+
+
+def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[str, str]:
+    """Write RTDOSE and RTPLAN and give their UIDs.
+
+    The same inputs, model, preference and settings give the same UIDs: sending again replaces and doubles nothing.
+    """
+    identity, provenance = result.case.identity, result.provenance
+    inputs = ",".join(f"{uid}={sha256}" for uid, sha256 in sorted(provenance.input_uids.items()))
+    preference = json.dumps(dict(provenance.preference), sort_keys=True)
+    key = (inputs, provenance.model_sha256, provenance.config_sha256, preference, provenance.software_version)
+    uids = {kind: derived_uid(*key, kind) for kind in ("predicted_dose", "predicted_plan")}
+    write_rtplan(
+        identity,
+        dose_references(result.objectives).references,
+        provenance,
+        label=settings.labels.plan,
+        fractions=result.objectives.prescription.fractions,
+        frame_of_reference_uid=result.prediction.dose.grid.frame_of_reference_uid,
+        sop_instance_uid=uids["predicted_plan"],
+        series_instance_uid=derived_uid(*key, "plan series"),
+        path=folder / ARTIFACT_FILES["predicted_plan"],
+    )
+    write_rtdose(
+        result.prediction.dose,
+        identity,
+        provenance,
+        plan_uid=uids["predicted_plan"],
+        bits=settings.rtdose.bits,
+        sop_instance_uid=uids["predicted_dose"],
+        series_instance_uid=derived_uid(*key, "dose series"),
+        path=folder / ARTIFACT_FILES["predicted_dose"],
+        description=settings.labels.dose_series,
+    )
+    return uids
+
+
+def _report_data(
+    result: CaseResult, card: ModelCard, case_id: str, metrics: Mapping[int, Mapping[str, float]]
+) -> CaseReportData:
+    return CaseReportData(
+        case_id=case_id,
+        ct=result.case.ct,
+        dose=result.prediction.dose,
+        structures=result.case.structures,
+        prescription=result.objectives.prescription,
+        dvhs=result.dvhs,
+        metrics=metrics,
+        provenance=result.provenance,
+        model=ModelStatement(card.title, card.training, card.limits),
+        objectives=objective_rows(result.objectives),
+        findings=(*result.case.findings, *result.objectives.findings),
+        study_date=result.case.identity.study_date,
+    )
+
+
+def _summary(result: CaseResult, case_id: str, hashes: Mapping[str, str]) -> dict[str, object]:
+    findings = (*result.case.findings, *result.objectives.findings)
+    return {
+        "format": "fdp-bridge-result",
+        "version": 1,
+        "case_id": case_id,
+        "provenance": result.provenance.as_dict(),
+        "findings": [finding.as_dict() for finding in findings],
+        "files_sha256": dict(hashes),
+    }
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,100 @@
+"""The service: doors, intake, worker and courier, running together until stopped."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from threading import Event, Thread
+
+from bridge.node.events import NodeEvent
+from bridge.node.ledger import Courier
+from bridge.node.scp import StorageScp
+from bridge.node.spool import Spool
+from bridge.node.watched_folder import WatchedFolder
+from bridge.rt.errors import StorageFailure
+from bridge.workflow import audit
+from bridge.workflow.intake import Intake
+from bridge.workflow.store import Store
+from bridge.workflow.worker import Worker
+
+__all__ = ["Service", "audited"]
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.2
+
+
+class Service:
+    """Everything that ``serve`` runs.
+
+    Parameters
+    ----------
+    store, spool
+        Database and files.
+    intake, worker, courier
+        What happens to what arrives; each is ticked, so that a crash between two ticks loses nothing.
+    doors
+        Network and watched folder.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        intake: Intake,
+        worker: Worker,
+        courier: Courier,
+        doors: tuple[StorageScp | WatchedFolder, ...],
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._intake = intake
+        self._worker = worker
+        self._courier = courier
+        self._doors = doors
+        self._stopping = Event()
+
+    def run(self) -> None:
+        """Recover what a crash left, open the doors, and work until :meth:`stop`."""
+        recovery = self._spool.recover()
+        for path in recovery.unreadable:
+            logger.error("an object in the spool does not match its hash and is left alone: %s", path.name)
+        self._worker.start()
+        self._intake.start()
+        with ExitStack() as stack:
+            stack.callback(self._worker.stop)
+            courier = Thread(target=self._deliver, name="courier", daemon=True)
+            courier.start()
+            for door in self._doors:
+                stack.enter_context(door)
+            logger.info("ready")
+            while not self._stopping.wait(_TICK_S):
+                self._tick()
+            courier.join(timeout=10.0)
+        self._store.close()
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to end after the current tick."""
+        self._stopping.set()
+
+    def _tick(self) -> None:
+        for step in (self._intake.tick, self._worker.tick):
+            try:
+                step()
+            except StorageFailure:
+                logger.exception("the database did not accept a change; trying again")
+
+    def _deliver(self) -> None:
+        """Send what is due; apart from the main loop, because a slow destination must not hold up a prediction."""
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self._courier.run_once()
+            except StorageFailure:
+                logger.exception("the database did not accept a change; trying again")
+
+
+def audited(store: Store, event: NodeEvent) -> None:
+    """Keep what the doors refused in the audit trail."""
+    if event.severity == "warning":
+        with store.transaction() as session:
+            audit.append(session, audit.SYSTEM, event.code, None, message=event.message, where=dict(event.where))

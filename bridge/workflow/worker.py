@@ -1,0 +1,179 @@
+"""The worker: queued predictions, one at a time, in a process of its own.
+
+A model that crashes, hangs or takes all memory takes that process with it and not the node, which goes on receiving.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bridge.rt.errors import BridgeError, Refusal
+from bridge.workflow import jobs
+from bridge.workflow.cases import CaseState, set_state
+from bridge.workflow.instances import paths_of
+from bridge.workflow.jobs import Artifact, Job
+from bridge.workflow.predict import predict_files
+from bridge.workflow.release import Recipient, enqueue
+from bridge.workflow.store import Store
+from config.settings import Settings
+from models.predictor import DosePredictor, preference_of
+from models.registry import load_model
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PREDICTION_S = 900.0
+"""A prediction takes seconds; one that takes this long hangs."""
+
+
+@dataclass
+class _Running:
+    job: Job
+    folder: Path
+    future: Future[tuple[Artifact, ...]]
+    deadline: float
+
+
+class Worker:
+    """Runs the jobs of a store.
+
+    Parameters
+    ----------
+    store
+        Where jobs are queued.
+    settings
+        Model, preference, and everything else that shapes a result.
+    cases_folder
+        Each case's results go to ``<cases_folder>/<case id>/<first 12 digits of the input's hash>``.
+    recipients
+        Who gets results that are released without approval, or None where approval comes first.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, cases_folder: Path, recipients: tuple[Recipient, ...] | None
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._cases_folder = cases_folder
+        self._recipients = recipients
+        self._running: _Running | None = None
+        self._pool: Executor | None = None
+        self._process_id = 0
+
+    def start(self) -> None:
+        """Queue again what a crash interrupted, and warm the process up with its model."""
+        with self._store.transaction() as session:
+            jobs.recover(session)
+        self._open_pool()
+
+    def stop(self) -> None:
+        """End the process; a job that was running is queued again at the next start."""
+        if self._pool is not None:
+            self._kill()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def tick(self) -> None:
+        """Collect a finished job, or take the next one. Called again and again from one thread."""
+        if self._running is None:
+            self._take_next()
+        elif self._running.future.done():
+            running, self._running = self._running, None
+            self._collect(running)
+        elif time.monotonic() > self._running.deadline:
+            self._kill()
+
+    def _take_next(self) -> None:
+        with self._store.transaction() as session:
+            job = jobs.claim_next(session)
+            paths = paths_of(session, job.inputs) if job else ()
+        if job is None or self._pool is None:
+            return
+        folder = self._cases_folder / job.case_id / job.input_sha256[:12]
+        future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
+        self._running = _Running(job, folder, future, time.monotonic() + _LONGEST_PREDICTION_S)
+
+    def _collect(self, running: _Running) -> None:
+        job = running.job
+        try:
+            artifacts = running.future.result()
+        except BrokenProcessPool:
+            logger.error("the prediction process died during case %s", job.case_id)
+            self._open_pool()
+            with self._store.transaction() as session:
+                jobs.recover(session)
+            return
+        except BridgeError as error:
+            state, case_state = (
+                ("refused", CaseState.REFUSED) if isinstance(error, Refusal) else ("failed", CaseState.FAILED)
+            )
+            logger.warning("case %s %s: %s", job.case_id, state, error)
+            with self._store.transaction() as session:
+                jobs.finish(session, job, state, str(error))
+                set_state(session, job.case_id, case_state, str(error))
+            return
+        except Exception as error:
+            # a bug must not stop the node: the case fails visibly, the log has the trace
+            logger.exception("case %s met a bug", job.case_id)
+            with self._store.transaction() as session:
+                jobs.finish(session, job, "failed", f"internal error: {type(error).__name__}")
+                set_state(
+                    session, job.case_id, CaseState.FAILED, f"internal error ({type(error).__name__}), see the log"
+                )
+            return
+        with self._store.transaction() as session:
+            jobs.finish(session, job, "done", "", artifacts)
+            if self._recipients is None:
+                set_state(session, job.case_id, CaseState.REVIEW, "predicted; waits for approval")
+            else:
+                enqueue(session, job.case_id, running.folder, artifacts, self._recipients)
+
+    def _open_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+        )
+        self._process_id = self._pool.submit(_warm_up, self._settings.prediction.model).result()
+
+    def _kill(self) -> None:
+        os.kill(self._process_id, signal.SIGKILL)
+
+
+def _begin(parent: int) -> None:
+    """Set the worker process up: it must not outlive a node that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@cache
+def _predictor(model_id: str) -> DosePredictor:
+    return load_model(model_id)
+
+
+def _warm_up(model_id: str) -> int:
+    _predictor(model_id)
+    return os.getpid()
+
+
+def _run(paths: tuple[Path, ...], case_id: str, folder: Path, settings: Settings) -> tuple[Artifact, ...]:
+    predictor = _predictor(settings.prediction.model)
+    preference = preference_of(settings.prediction.preference, settings.prediction.hi, settings.prediction.oar_weights)
+    return predict_files(paths, predictor, preference, case_id, folder, settings).artifacts
