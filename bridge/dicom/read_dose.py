@@ -106,7 +106,7 @@ def read_dose_object(path: Path, *, accept_summation: Collection[str] = ("PLAN",
 def _require_term(dataset: Dataset, keyword: str, accepted: Collection[str], code: str) -> None:
     found = text(dataset, keyword)
     if found not in accepted:
-        shown = found if found.isascii() and len(found) <= 16 else "(unreadable)"
+        shown = found if found.isascii() and found.isprintable() and len(found) <= 16 else "(unreadable)"
         raise DicomRefusal(code, f"{keyword} is {shown}, expected {' or '.join(sorted(accepted))}.")
 
 

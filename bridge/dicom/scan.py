@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from bridge.dicom.uids import is_valid_uid
 from bridge.rt.errors import DicomRefusal
 
 __all__ = ["Layout", "scan_layout"]
@@ -73,7 +74,7 @@ def scan_layout(stream: BinaryIO) -> Layout:
     walker = _Walker(stream, size)
     transfer_syntax_uid = walker.file_meta()
     if transfer_syntax_uid not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
-        shown = transfer_syntax_uid if transfer_syntax_uid.isascii() and len(transfer_syntax_uid) <= 64 else "unknown"
+        shown = transfer_syntax_uid if is_valid_uid(transfer_syntax_uid) else "(not a UID)"
         raise DicomRefusal(
             "transfer-syntax",
             f"The transfer syntax {shown!r} is not read; send implicit or explicit VR little endian, not compressed.",
