@@ -7,23 +7,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bridge import __version__
-from bridge.rt.anatomy import anatomy_of, external_of
+from bridge.rt.anatomy import anatomy_of
 from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import compute_dvh
-from bridge.rt.findings import Finding
-from bridge.rt.laterality import require_sides
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import Provenance
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
-from config.structure_names import Ambiguous, StructureNames
+from bridge.workflow.naming import name_structures
+from config.structure_names import StructureNames
 from models.predictor import DosePredictor, Prediction, Preference
 from objective_extraction.extract import ExtractionSettings, extract_objectives
-from objective_extraction.objectives import ObjectiveSet
+from objective_extraction.objective_set import CaseReference, ObjectiveSet
 
-__all__ = ["CaseResult", "measure", "name_structures", "predict_case", "prepare"]
+__all__ = ["CaseResult", "measure", "predict_case", "prepare"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class CaseResult:
     prediction
         Predicted dose and what made it.
     dvhs
-        One for every structure with contours, in structure order.
+        One for every structure, in structure order.
     objectives
         What the planner's optimizer is asked for.
     provenance
@@ -49,51 +48,6 @@ class CaseResult:
     dvhs: tuple[Dvh, ...]
     objectives: ObjectiveSet
     provenance: Provenance
-
-
-def name_structures(case: PatientCase, names: StructureNames) -> PatientCase:
-    """Give every organ its TG-263 name where the site's table has exactly one, and check left against right.
-
-    Raises
-    ------
-    StructureRefusal
-        A left and a right organ lie the other way round.
-    """
-    matched: dict[int, str] = {}
-    findings: list[Finding] = []
-    for structure in case.structures:
-        if structure.kind != "organ" or structure.is_empty:
-            continue
-        match = names.match(structure.name)
-        if isinstance(match, Ambiguous):
-            findings.append(
-                Finding(
-                    "name-ambiguous",
-                    "warning",
-                    f"{structure.name!r} could be {' or '.join(match.candidates)}; it is not used as an organ until "
-                    "the site's name table says which.",
-                    {"roi": structure.name},
-                )
-            )
-        elif match is not None:
-            matched[structure.number] = match.standard_name
-    for standard_name in sorted(set(matched.values())):
-        claimants = [s for s in case.structures if matched.get(s.number) == standard_name]
-        if len(claimants) > 1:
-            shown = ", ".join(repr(structure.name) for structure in claimants)
-            findings.append(
-                Finding(
-                    "name-claimed-twice",
-                    "warning",
-                    f"{shown} would all be {standard_name}; none of them is used under that name.",
-                    {"roi": standard_name},
-                )
-            )
-            for structure in claimants:
-                del matched[structure.number]
-    structures = tuple(replace(s, standard_name=matched.get(s.number)) for s in case.structures)
-    require_sides(structures)
-    return replace(case, structures=structures, findings=(*case.findings, *findings))
 
 
 def prepare(
@@ -121,14 +75,15 @@ def prepare(
     PrescriptionRefusal, StructureRefusal
         No usable target, contradictory levels, or swapped sides.
     """
-    named = name_structures(case, names)
-    prescription, findings = find_prescription(named.structures, plan_doses, fractions, configured_levels)
-    return replace(named, prescription=prescription, findings=(*named.findings, *findings))
+    structures, naming = name_structures(case.structures, names)
+    prescription, prescribing = find_prescription(structures, plan_doses, fractions, configured_levels)
+    findings = (*case.findings, *naming, *prescribing)
+    return replace(case, structures=structures, prescription=prescription, findings=findings)
 
 
 def measure(structures: Sequence[Structure], dose: Dose, policy: DvhPolicy) -> tuple[Dvh, ...]:
-    """Compute the DVH of every structure with contours."""
-    return tuple(compute_dvh(structure, dose, policy) for structure in structures if not structure.is_empty)
+    """Compute the DVH of every structure; one without contours gets an empty one."""
+    return tuple(compute_dvh(structure, dose, policy) for structure in structures)
 
 
 def predict_case(
@@ -158,20 +113,20 @@ def predict_case(
         config_sha256=config_sha256,
         input_uids=case.input_uids,
         created_utc=datetime.now(UTC),
-        preference=preference.as_dict(),
+        preference=preference.values(),
     )
     dvhs = measure(case.structures, prediction.dose, dvh_policy)
     objectives = extract_objectives(
         case.structures,
         _prescribed(case),
         prediction.dose,
-        external=external_of(case),
+        case=CaseReference(
+            case.identity.structure_set_uid, case.identity.study_instance_uid, anatomy.grid.frame_of_reference_uid
+        ),
+        dose_source="predicted",
         settings=extraction,
         policy=dvh_policy,
         provenance=provenance,
-        study_instance_uid=case.identity.study_instance_uid,
-        structure_set_uid=case.identity.structure_set_uid,
-        dose_source="predicted",
     )
     return CaseResult(case, prediction, dvhs, objectives, provenance)
 

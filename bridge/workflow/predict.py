@@ -16,7 +16,14 @@ from config.structure_names import StructureNames
 from models.predictor import DosePredictor, Preference
 from objective_extraction.extract import ExtractionSettings
 
-__all__ = ["Predicted", "dvh_policy", "predict_files", "structure_names"]
+__all__ = [
+    "Predicted",
+    "dvh_policy",
+    "extraction_settings",
+    "predict_files",
+    "preference_in",
+    "structure_names",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +61,22 @@ def predict_files(
         preference,
         dose_grid_mm=settings.prediction.dose_grid_mm,
         dvh_policy=dvh_policy(settings),
-        extraction=ExtractionSettings(**settings.extraction.model_dump()),
+        extraction=extraction_settings(settings),
         config_sha256=settings.sha256,
     )
     artifacts = export_case(result, predictor.card, case_id, folder, settings)
     return Predicted(result, tuple(artifacts))
+
+
+def preference_in(settings: Settings) -> Preference:
+    """Give the preference that the settings ask for."""
+    prediction = settings.prediction
+    return Preference(name=prediction.preference, hi=prediction.hi, oar_weights=prediction.oar_weights)
+
+
+def extraction_settings(settings: Settings) -> ExtractionSettings:
+    """Give the extraction rules that the site chose."""
+    return ExtractionSettings(**settings.extraction.model_dump())
 
 
 def structure_names(settings: Settings) -> StructureNames:

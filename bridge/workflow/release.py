@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from bridge.rt.errors import ApprovalRefusal
 from bridge.workflow import audit, jobs
 from bridge.workflow.cases import CaseState, get_case, set_state
-from bridge.workflow.jobs import Artifact
+from bridge.workflow.jobs import Artifact, Job
 from bridge.workflow.schema import DeliveryRow
 
-__all__ = ["Recipient", "approve", "enqueue"]
+__all__ = ["Recipient", "approve", "enqueue", "result_folder"]
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,19 @@ class Recipient:
 
 
 def approve(
-    session: Session, case_id: str, folder: Path, recipients: Sequence[Recipient], actor: str, objectives_sha256: str
+    session: Session,
+    case_id: str,
+    cases_folder: Path,
+    recipients: Sequence[Recipient],
+    actor: str,
+    objectives_sha256: str,
 ) -> None:
     """Approve the newest results of a case and send them.
 
     Parameters
     ----------
-    folder
-        Where the case's results lie.
+    cases_folder
+        Where the results of all cases lie.
     actor
         Who approves.
     objectives_sha256
@@ -53,7 +58,8 @@ def approve(
         raise ApprovalRefusal(
             "not-in-review", f"Case {case_id} is {case.state.value}, not in review; there is nothing to approve."
         )
-    _, artifacts = done
+    job, artifacts = done
+    folder = result_folder(cases_folder, job)
     for artifact in artifacts:
         path = folder / artifact.path
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256:
@@ -69,6 +75,11 @@ def approve(
         )
     audit.append(session, actor, "case-approved", case_id, artifacts=hashes)
     enqueue(session, case_id, folder, artifacts, recipients)
+
+
+def result_folder(cases_folder: Path, job: Job) -> Path:
+    """Give where the results of a job lie: a folder of the case, one for each state of its input."""
+    return cases_folder / job.case_id / job.input_sha256[:12]
 
 
 def enqueue(
@@ -91,7 +102,7 @@ def enqueue(
                         sop_instance_uid=artifact.sop_instance_uid,
                         path=str(folder / artifact.path),
                         state="pending",
-                        attempts=0,
+                        attempts_utc=[],
                         message="",
                         created_utc=now,
                         next_attempt_utc=now,

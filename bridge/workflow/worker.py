@@ -22,11 +22,11 @@ from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, set_state
 from bridge.workflow.instances import paths_of
 from bridge.workflow.jobs import Artifact, Job
-from bridge.workflow.predict import predict_files
-from bridge.workflow.release import Recipient, enqueue
+from bridge.workflow.predict import predict_files, preference_in
+from bridge.workflow.release import Recipient, enqueue, result_folder
 from bridge.workflow.store import Store
 from config.settings import Settings
-from models.predictor import DosePredictor, preference_of
+from models.predictor import DosePredictor
 from models.registry import load_model
 
 __all__ = ["Worker"]
@@ -100,7 +100,7 @@ class Worker:
             paths = paths_of(session, job.inputs) if job else ()
         if job is None or self._pool is None:
             return
-        folder = self._cases_folder / job.case_id / job.input_sha256[:12]
+        folder = result_folder(self._cases_folder, job)
         future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
         self._running = _Running(job, folder, future, time.monotonic() + _LONGEST_PREDICTION_S)
 
@@ -175,5 +175,4 @@ def _warm_up(model_id: str) -> int:
 
 def _run(paths: tuple[Path, ...], case_id: str, folder: Path, settings: Settings) -> tuple[Artifact, ...]:
     predictor = _predictor(settings.prediction.model)
-    preference = preference_of(settings.prediction.preference, settings.prediction.hi, settings.prediction.oar_weights)
-    return predict_files(paths, predictor, preference, case_id, folder, settings).artifacts
+    return predict_files(paths, predictor, preference_in(settings), case_id, folder, settings).artifacts

@@ -68,7 +68,7 @@ def upgrade() -> None:
         sa.Column("sop_instance_uid", sa.String(64), nullable=False),
         sa.Column("path", sa.Text, nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
-        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("attempts_utc", sa.JSON, nullable=False),
         sa.Column("status", sa.Integer),
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("created_utc", UtcDateTime, nullable=False),

@@ -1,0 +1,198 @@
+"""Composition root: from settings to running parts. The only place where everything is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from bridge.dicom.headers import read_header
+from bridge.node.ledger import Courier
+from bridge.node.scp import StorageScp
+from bridge.node.scu import Sender
+from bridge.node.settings import (
+    Destination,
+    Peer,
+    QuietPolicy,
+    RetryPolicy,
+    ScpSettings,
+    ScuSettings,
+    TlsSettings,
+    WatchSettings,
+)
+from bridge.node.spool import Spool
+from bridge.node.watched_folder import WatchedFolder
+from bridge.rt.errors import DeliveryFailure, StorageFailure
+from bridge.workflow import doctor
+from bridge.workflow.deliveries import SqlDeliveryLedger
+from bridge.workflow.doctor import Check
+from bridge.workflow.instances import SqlInstanceIndex
+from bridge.workflow.intake import Intake
+from bridge.workflow.predict import Predicted, predict_files
+from bridge.workflow.release import Recipient, approve
+from bridge.workflow.service import Service, audited
+from bridge.workflow.store import Store
+from bridge.workflow.worker import Worker
+from config import settings as site
+from models.predictor import Preference
+from models.registry import load_model
+
+__all__ = [
+    "approve_case",
+    "build_service",
+    "cases_folder",
+    "destination_of",
+    "examine",
+    "predict_directory",
+    "recipients_of",
+    "sender_of",
+]
+
+_BYTES_PER_MB = 1_000_000
+
+
+def build_service(settings: site.Settings) -> Service:
+    """Compose node, watched folder, intake, worker and courier over one data folder."""
+    store = Store.in_folder(settings.data_dir)
+    spool = Spool(settings.data_dir / "spool", SqlInstanceIndex(store), read_header)
+    quiet = settings.completeness.quiet_s
+    intake = Intake(
+        store,
+        QuietPolicy(complete_s=quiet, undecided_s=max(quiet, QuietPolicy().undecided_s)),
+        settings.completeness.hard_timeout_min * 60.0,
+    )
+    automatic = settings.release.predicted_dose == "automatic"
+    worker = Worker(store, settings, cases_folder(settings), recipients_of(settings) if automatic else None)
+    ledger = SqlDeliveryLedger(store, destinations_of(settings))
+    on_event = partial(audited, store)
+    doors: list[StorageScp | WatchedFolder] = [
+        StorageScp(scp, spool, intake.on_stored, on_event) for scp in _scp_settings(settings)
+    ]
+    folder = settings.watched_folder.path
+    if folder is not None:
+        watch = WatchSettings(
+            stable_s=settings.watched_folder.stable_s,
+            give_up_s=settings.watched_folder.give_up_s,
+            max_object_bytes=int(settings.node.max_object_mb * _BYTES_PER_MB),
+        )
+        doors.append(WatchedFolder(folder, spool, watch, intake.on_stored, on_event))
+    courier = Courier(ledger, sender_of(settings), lambda: datetime.now(UTC), retry_policy_of(settings))
+    return Service(store, spool, intake, worker, courier, tuple(doors))
+
+
+def predict_directory(
+    directory_files: Sequence[Path], out: Path, settings: site.Settings, preference: Preference
+) -> Predicted:
+    """Predict the one case that some files hold and write its results to ``out``."""
+    names = "".join(sorted(path.name for path in directory_files))
+    case_id = hashlib.sha256(names.encode()).hexdigest()[:12]
+    return predict_files(directory_files, load_model(settings.prediction.model), preference, case_id, out, settings)
+
+
+def cases_folder(settings: site.Settings) -> Path:
+    """Give the folder that holds the results of all cases."""
+    return settings.data_dir / "cases"
+
+
+def recipients_of(settings: site.Settings) -> tuple[Recipient, ...]:
+    """Give who gets which results; a dose goes after the plan that it refers to."""
+    order = ("predicted_plan", "predicted_dose")
+    return tuple(
+        Recipient(destination.name, tuple(kind for kind in order if kind in destination.send))
+        for destination in settings.destinations
+    )
+
+
+def destinations_of(settings: site.Settings) -> dict[str, Destination]:
+    """Give the destinations by name."""
+    return {
+        item.name: Destination(item.name, item.ae_title, item.host, item.port, _tls(item.tls))
+        for item in settings.destinations
+    }
+
+
+def destination_of(settings: site.Settings, name: str) -> Destination:
+    """Give one destination.
+
+    Raises
+    ------
+    DeliveryFailure
+        The settings have none of that name.
+    """
+    destinations = destinations_of(settings)
+    if name not in destinations:
+        known = ", ".join(destinations) or "none"
+        raise DeliveryFailure("destination-unknown", f"The settings have no destination {name!r}; they have: {known}.")
+    return destinations[name]
+
+
+def sender_of(settings: site.Settings) -> Sender:
+    """Give the sending side of the node."""
+    return Sender(ScuSettings(ae_title=settings.node.ae_title))
+
+
+def retry_policy_of(settings: site.Settings) -> RetryPolicy:
+    """Give how often a delivery is tried again."""
+    delivery = settings.delivery
+    return RetryPolicy(
+        first_delay_s=delivery.first_retry_s,
+        factor=delivery.factor,
+        longest_delay_s=delivery.longest_retry_s,
+        give_up_after_s=delivery.give_up_after_days * 86400.0,
+    )
+
+
+def _scp_settings(settings: site.Settings) -> list[ScpSettings]:
+    """Give one listener, or two where TLS has a port of its own."""
+    node = settings.node
+    common = ScpSettings(
+        ae_title=node.ae_title,
+        host=node.host,
+        port=node.port,
+        peers=tuple(Peer(peer.ae_title, tuple(str(host) for host in peer.hosts)) for peer in node.peers),
+        accept_any_peer=node.accept_any_peer,
+        tls=None,
+        max_associations=node.max_associations,
+        max_associations_per_host=node.max_associations_per_host,
+        max_pdu_bytes=node.max_pdu_bytes,
+        max_object_bytes=int(node.max_object_mb * _BYTES_PER_MB),
+        acse_timeout_s=node.acse_timeout_s,
+        dimse_timeout_s=node.network_timeout_s,
+        network_timeout_s=node.network_timeout_s,
+    )
+    if node.tls is None:
+        return [common]
+    if node.tls.port is None:
+        return [replace(common, tls=_tls(node.tls))]
+    return [common, replace(common, tls=_tls(node.tls), port=node.tls.port)]
+
+
+def _tls(tls: site.TlsSettings | None) -> TlsSettings | None:
+    return None if tls is None else TlsSettings(certificate=tls.certificate, key=tls.key, authorities=tls.ca)
+
+
+def examine(settings: site.Settings) -> Iterator[Check]:
+    """Look at everything that this installation needs."""
+    return doctor.examine(settings, destinations_of(settings).values(), sender_of(settings))
+
+
+def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, user: str) -> None:
+    """Approve a case for somebody who reviewed these objectives, and release its results.
+
+    Raises
+    ------
+    ApprovalRefusal
+        See :func:`bridge.workflow.release.approve`.
+    StorageFailure
+        The objectives file cannot be read.
+    """
+    try:
+        seen = hashlib.sha256(objectives_file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StorageFailure("file-unreadable", f"The objectives cannot be read: {error.strerror}.") from error
+    store = Store.in_folder(settings.data_dir)
+    with store.transaction() as session:
+        approve(session, case_id, cases_folder(settings), recipients_of(settings), user, seen)

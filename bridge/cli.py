@@ -1,0 +1,360 @@
+"""The command line. Each command reads its arguments, calls one function, and shows what came of it.
+
+Exit codes: 0 done; 2 wrong use; 3 refused input; 4 failed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from bridge import __version__
+from bridge.rt.errors import BridgeError, Refusal
+from config.errors import ConfigError
+from config.load import load_settings
+from config.settings import Settings
+
+__all__ = ["app", "main"]
+
+REFUSED, FAILED = 3, 4
+
+app = typer.Typer(
+    name="fdp-bridge",
+    help="Predicted dose and optimization objectives from CT and RTSTRUCT. Research software, NOT FOR CLINICAL USE.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+models_app = typer.Typer(help="Models that can predict.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+out = Console(highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings in YAML; without it the defaults hold.")]
+RequiredConfigFile = Annotated[Path, typer.Option("--config", help="Settings in YAML.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the result as JSON to this file.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    json_errors: Annotated[bool, typer.Option("--json-errors", help="Report errors on stderr as JSON.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
+    del json_errors  # read by main, which is where errors arrive
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        out.print(context.get_help())
+        raise typer.Exit(2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and end the process with its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json-errors" in arguments
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = FAILED
+    except ConfigError as error:
+        problems = [{"path": problem.path, "message": problem.message} for problem in error.problems]
+        report = {"kind": "refused", "code": "settings", "message": str(error), "where": {}, "problems": problems}
+        _show_error(report, f"refused: {error}", as_json)
+        code = REFUSED
+    except BridgeError as error:
+        report = error.as_dict()
+        _show_error(report, f"{report['kind']}: {error}", as_json)
+        code = REFUSED if isinstance(error, Refusal) else FAILED
+    sys.exit(code or 0)
+
+
+def _show_error(report: dict[str, Any], text: str, as_json: bool) -> None:
+    sys.stderr.write((json.dumps(report) if as_json else text) + "\n")
+
+
+def _write_json(path: Path | None, content: object) -> None:
+    if path is not None:
+        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        out.print(f"written: {path}")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def _pairs(values: list[str] | None, option: str) -> dict[str, float]:
+    """Read repeated ``NAME=NUMBER`` options."""
+    pairs = {}
+    for value in values or []:
+        name, _, number = value.partition("=")
+        try:
+            pairs[name] = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"expected NAME=NUMBER, got {value!r}", param_hint=option) from None
+    return pairs
+
+
+def _log(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.logging.level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("demo-out"),
+) -> None:
+    """Run the whole way on a built-in phantom: predict, extract, hand over, read back, report."""
+    from bridge.workflow.demo import run_demo
+
+    run_demo(folder, load_settings(None), lambda line: out.print(line))
+
+
+@app.command()
+def serve(config: ConfigFile = None) -> None:
+    """Run the DICOM node, the watched folder and the workers until interrupted."""
+    from bridge.app import build_service
+
+    settings = load_settings(config)
+    _log(settings)
+    service = build_service(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: service.stop())
+    service.run()
+
+
+@app.command()
+def predict(
+    dicom_dir: Annotated[Path, typer.Argument(help="Folder with one CT, its RTSTRUCT, and perhaps an RTPLAN.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the results; replaced if it is there.")],
+    model: Annotated[str | None, typer.Option(help="Model id; see `models list`.")] = None,
+    preference: Annotated[str | None, typer.Option(help="Name of the preference to start from.")] = None,
+    hi: Annotated[float | None, typer.Option(help="Wanted homogeneity D5/D95 of the highest target level.")] = None,
+    oar_weight: Annotated[list[str] | None, typer.Option(help="Weight of sparing an organ: NAME=WEIGHT.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Predict the dose of one case and extract objectives; writes RTDOSE, RTPLAN, DVHs, objectives and a report."""
+    from bridge.app import predict_directory
+    from bridge.dicom.assemble import collect
+    from bridge.workflow.predict import preference_in
+
+    changes = {"model": model, "preference": preference, "hi": hi}
+    wanted: dict[str, object] = {name: value for name, value in changes.items() if value is not None}
+    if oar_weight:
+        wanted["oar_weights"] = _pairs(oar_weight, "--oar-weight")
+    settings = load_settings(config, {"prediction": wanted})
+    predicted = predict_directory(collect(dicom_dir), folder, settings, preference_in(settings))
+    for finding in (*predicted.result.case.findings, *predicted.result.objectives.findings):
+        if finding.severity == "warning":
+            out.print(f"warning: {finding.message} \\[{finding.code}]")
+    for artifact in predicted.artifacts:
+        out.print(f"{artifact.kind}: {folder / artifact.path}")
+
+
+@app.command()
+def dvh(
+    dose: Annotated[Path, typer.Option(help="RTDOSE file.")],
+    structures: Annotated[Path, typer.Option(help="RTSTRUCT file.")],
+    json_file: JsonFile = None,
+    config: ConfigFile = None,
+) -> None:
+    """Show DVH metrics of any dose."""
+    from bridge.workflow.dose_check import measure_files
+
+    measured = measure_files(dose, structures, load_settings(config))
+    for finding in measured.findings:
+        out.print(f"{finding.severity}: {finding.message} \\[{finding.code}]")
+    policy = f"end caps {measured.policy.end_caps}"
+    table = _table(
+        f"DVH ({policy})", "structure", "volume cc", "inside grid %", "mean Gy", "D0.03cc Gy", "D95% Gy", "D2% Gy"
+    )
+    for row in measured.dvhs:
+        numbers = ["-"] * 4
+        if not row.is_empty:
+            values = (row.mean_gy, row.dose_at_cc(0.03), row.dose_at_percent(95), row.dose_at_percent(2))
+            numbers = [f"{value:.2f}" for value in values]
+        table.add_row(row.roi_name, f"{row.volume_cc:.2f}", f"{100 * row.coverage:.1f}", *numbers)
+    out.print(table)
+    _write_json(json_file, measured.as_json())
+
+
+@app.command()
+def extract(
+    dose: Annotated[Path, typer.Option(help="RTDOSE file.")],
+    structures: Annotated[Path, typer.Option(help="RTSTRUCT file.")],
+    file: Annotated[Path, typer.Option("--out", help="Objectives as JSON; an .xml beside it gets the template.")],
+    ct: Annotated[Path | None, typer.Option(help="Folder with the CT, to check the structures against.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Extract optimization objectives from any dose."""
+    from bridge.workflow.dose_check import extract_files
+
+    objectives = extract_files(dose, structures, ct, file, load_settings(config))
+    for finding in objectives.findings:
+        out.print(f"{finding.severity}: {finding.message} \\[{finding.code}]")
+    out.print(f"objectives: {len(objectives.objectives)} in {file} and {file.with_suffix('.xml')}")
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="OpenKBP patients, packed or as CSV folders.")],
+    model: Annotated[str, typer.Option(help="Model id; see `models list`.")],
+    json_file: JsonFile = None,
+    predictions: Annotated[Path | None, typer.Option(help="Also keep the predicted doses in this folder.")] = None,
+) -> None:
+    """Score a model on OpenKBP patients by the official dose and DVH scores."""
+    from rich.progress import Progress
+
+    from models.evaluation import evaluate as score
+    from models.registry import load_model
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("patients", total=None)
+        result = score(
+            load_model(model),
+            data,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            save_predictions=predictions,
+        )
+    out.print(f"model {result.model_id} on {result.n} {result.set_name} patients")
+    out.print(f"dose score {result.dose_score_gy:.4f} Gy")
+    out.print(f"DVH score {result.dvh_score_gy:.4f} Gy")
+    _write_json(json_file, result.as_dict())
+
+
+@app.command("check-config")
+def check_config(file: Annotated[Path, typer.Argument(help="Settings in YAML.")]) -> None:
+    """Check a settings file and show every problem in it."""
+    settings = load_settings(file)
+    out.print(f"{file}: settings are valid (sha256 {settings.sha256[:12]})")
+
+
+@app.command()
+def doctor(config: ConfigFile = None) -> None:
+    """Check this installation: packages, models, disk, ports and destinations."""
+    from bridge.app import examine
+
+    failed = False
+    for check in examine(load_settings(config)):
+        failed |= not check.good
+        out.print(f"{'ok  ' if check.good else 'FAIL'} {check.name}: {check.detail}")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def echo(
+    destination: Annotated[str, typer.Argument(help="Name of a destination in the settings.")],
+    config: RequiredConfigFile,
+) -> None:
+    """Ask a destination whether it answers (C-ECHO)."""
+    from bridge.app import destination_of, sender_of
+
+    settings = load_settings(config)
+    result = sender_of(settings).echo(destination_of(settings, destination))
+    out.print(f"{destination}: {result.message} ({result.seconds:.2f} s)")
+    if not result.reached:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def send(
+    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders of them.")],
+    to: Annotated[str, typer.Option(help="Name of a destination in the settings.")],
+    config: RequiredConfigFile,
+) -> None:
+    """Send DICOM files to a destination and show what it said to each."""
+    from bridge.app import destination_of, sender_of
+    from bridge.dicom.assemble import collect
+
+    settings = load_settings(config)
+    paths = [path for file in files for path in (collect(file) if file.is_dir() else [file])]
+    results = sender_of(settings).send(destination_of(settings, to), paths)
+    for result in results:
+        out.print(f"{result.path.name}: {result.reason}")
+    if not all(result.outcome.delivered for result in results):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def cases(config: ConfigFile = None, json_file: JsonFile = None) -> None:
+    """List the cases of a running or stopped bridge, and what each waits for."""
+    from bridge.workflow.store import Store
+    from bridge.workflow.worklist import worklist
+
+    rows = worklist(Store.in_folder(load_settings(config).data_dir))
+    for row in rows:
+        out.print(f"{row.case_id}  {row.state:<10}  {row.updated_utc:%Y-%m-%d %H:%M:%S} UTC  {row.reason}")
+        for delivery in row.deliveries:
+            out.print(
+                f"    to {delivery.destination}: {delivery.state} after {delivery.attempts} attempts {delivery.message}"
+            )
+    if not rows:
+        out.print("no cases")
+    _write_json(json_file, [row.as_dict() for row in rows])
+
+
+@app.command()
+def approve(
+    case_id: Annotated[str, typer.Argument(help="Case, as `cases` lists it.")],
+    objectives: Annotated[
+        Path, typer.Option(help="The objectives.json that was reviewed; the approval binds its hash.")
+    ],
+    user: Annotated[str, typer.Option(help="Who approves.")],
+    config: ConfigFile = None,
+) -> None:
+    """Approve the results of a case, so that they are delivered."""
+    from bridge.app import approve_case
+
+    approve_case(load_settings(config), case_id, objectives, user)
+    out.print(f"case {case_id} approved by {user}; it is delivered by the running service")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models that are installed."""
+    from models.registry import list_models
+
+    for card in list_models():
+        out.print(f"{card.id}  {card.version}  {card.title}")
+
+
+@models_app.command("show")
+def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None:
+    """Show the card of a model: what it is, was trained on, and is known not to do."""
+    from models.registry import load_model
+
+    out.print(yaml.safe_dump(load_model(model).card.model_dump(mode="json"), sort_keys=False), markup=False)
+
+
+@models_app.command("export")
+def models_export(
+    model: Annotated[str, typer.Argument(help="Model id.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+) -> None:
+    """Copy a model, checked against its card, into a folder of its own."""
+    from models.registry import export_model
+
+    out.print(f"written: {export_model(model, folder)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The delivery ledger: for every object and destination, what was tried, when, and what the peer said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bridge.node.ledger import Delivery
+from bridge.node.scu import InstanceResult
+from bridge.node.settings import Destination
+from bridge.workflow import audit
+from bridge.workflow.cases import CaseState, set_state
+from bridge.workflow.schema import DeliveryRow
+from bridge.workflow.store import Store
+
+__all__ = ["SqlDeliveryLedger", "deliveries_of"]
+
+
+class SqlDeliveryLedger:
+    """Deliveries in the database; implements :class:`bridge.node.ledger.DeliveryLedger`.
+
+    Parameters
+    ----------
+    store
+        The database.
+    destinations
+        Destinations by name; a delivery to one that the settings no longer have waits until it is there again.
+    """
+
+    def __init__(self, store: Store, destinations: Mapping[str, Destination]) -> None:
+        self._store = store
+        self._destinations = destinations
+
+    def due(self, now: datetime) -> Sequence[Delivery]:
+        """Give what is owed and may be tried now, in the order in which it was released."""
+        query = (
+            select(DeliveryRow)
+            .where(
+                DeliveryRow.state == "pending",
+                DeliveryRow.next_attempt_utc <= now,
+                DeliveryRow.destination.in_(list(self._destinations)),
+            )
+            .order_by(DeliveryRow.id)
+        )
+        with self._store.transaction() as session:
+            return [
+                Delivery(
+                    delivery_id=str(row.id),
+                    destination=self._destinations[row.destination],
+                    path=Path(row.path),
+                    sop_instance_uid=row.sop_instance_uid,
+                    attempts=tuple(datetime.fromisoformat(at) for at in row.attempts_utc),
+                )
+                for row in session.scalars(query)
+            ]
+
+    def mark(self, delivery: Delivery, result: InstanceResult, at: datetime, next_attempt: datetime | None) -> None:
+        """Record one attempt, and bring the case on when nothing more is owed."""
+        with self._store.transaction() as session:
+            row = session.get_one(DeliveryRow, int(delivery.delivery_id))
+            row.attempts_utc = [*row.attempts_utc, at.astimezone(UTC).isoformat()]
+            row.status, row.message, row.next_attempt_utc = result.status, result.reason, next_attempt
+            if result.outcome.delivered:
+                row.state, row.finished_utc = "delivered", at
+            elif next_attempt is None:
+                row.state, row.finished_utc = "failed", at
+            session.flush()
+            audit.append(
+                session,
+                audit.SYSTEM,
+                f"delivery-{result.outcome.name.lower()}",
+                row.case_id,
+                destination=row.destination,
+                sop_instance_uid=row.sop_instance_uid,
+                status=None if result.status is None else f"0x{result.status:04X}",
+                reason=result.reason,
+            )
+            _settle_case(session, row)
+
+
+def deliveries_of(session: Session, case_id: str) -> Sequence[DeliveryRow]:
+    """Give the ledger's rows of one case."""
+    return list(session.scalars(select(DeliveryRow).where(DeliveryRow.case_id == case_id).order_by(DeliveryRow.id)))
+
+
+def _settle_case(session: Session, row: DeliveryRow) -> None:
+    rows = deliveries_of(session, row.case_id)
+    failed = [r for r in rows if r.state == "failed"]
+    pending = [r for r in rows if r.state == "pending"]
+    if pending:
+        waiting = "; ".join(f"{r.destination}: {r.message}" for r in pending if r.message)
+        set_state(
+            session, row.case_id, CaseState.DELIVERING, waiting or f"{len(pending)} of {len(rows)} objects to send"
+        )
+    elif failed:
+        reasons = "; ".join(f"{r.destination}: {r.message}" for r in failed)
+        set_state(session, row.case_id, CaseState.FAILED, f"not delivered to {reasons}")
+    else:
+        names = ", ".join(sorted({r.destination for r in rows}))
+        set_state(session, row.case_id, CaseState.DELIVERED, f"{len(rows)} objects to {names}")

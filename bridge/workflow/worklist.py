@@ -1,0 +1,57 @@
+"""The worklist: every case with its state, what it waits for, and what was delivered where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from bridge.workflow.cases import list_cases
+from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.store import Store
+
+__all__ = ["DeliveryLine", "WorklistRow", "worklist"]
+
+
+@dataclass(frozen=True)
+class DeliveryLine:
+    """One object on its way to one destination."""
+
+    destination: str
+    sop_instance_uid: str
+    state: str
+    attempts: int
+    message: str
+
+
+@dataclass(frozen=True)
+class WorklistRow:
+    """One case."""
+
+    case_id: str
+    state: str
+    reason: str
+    updated_utc: datetime
+    deliveries: tuple[DeliveryLine, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the JSON form."""
+        return {**asdict(self), "updated_utc": self.updated_utc.isoformat()}
+
+
+def worklist(store: Store) -> Sequence[WorklistRow]:
+    """Give all cases, newest first."""
+    with store.transaction() as session:
+        return [
+            WorklistRow(
+                case_id=case.id,
+                state=case.state.value,
+                reason=case.reason,
+                updated_utc=case.updated_utc,
+                deliveries=tuple(
+                    DeliveryLine(row.destination, row.sop_instance_uid, row.state, len(row.attempts_utc), row.message)
+                    for row in deliveries_of(session, case.id)
+                ),
+            )
+            for case in list_cases(session)
+        ]
