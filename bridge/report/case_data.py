@@ -1,0 +1,160 @@
+"""CaseReportData: all that a case report shows, given by whoever computed it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bridge.rt.dvh import Dvh
+from bridge.rt.errors import GeometryRefusal, StructureRefusal
+from bridge.rt.findings import Finding
+from bridge.rt.prescription import Prescription
+from bridge.rt.provenance import Provenance
+from bridge.rt.structure import Structure
+from bridge.rt.volume import CtVolume, Dose
+
+__all__ = ["CaseReportData", "ModelStatement", "ObjectiveRow"]
+
+_KIND_ORDER = {"target": 0, "organ": 1, "other": 2, "external": 3, "support": 4}
+
+
+@dataclass(frozen=True)
+class ObjectiveRow:
+    """One optimization objective, as it is shown.
+
+    Attributes
+    ----------
+    roi
+        Structure that the objective is for.
+    kind
+        What it is: ``"point"``, ``"mean"``, ``"gEUD a=8"``.
+    operator
+        ``"upper"``, ``"lower"`` or ``"exact"``.
+    dose_gy
+        Dose, or None where the kind has none.
+    volume_percent
+        Volume of a point objective, else None.
+    priority
+        Optimizer priority.
+    origin
+        Where it comes from: ``"predicted D20%"``, ``"protocol"``.
+    """
+
+    roi: str
+    kind: str
+    operator: str
+    dose_gy: float | None
+    volume_percent: float | None
+    priority: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class ModelStatement:
+    """What a model says about itself.
+
+    Attributes
+    ----------
+    title
+        Name for people.
+    training
+        What it was trained or fitted on.
+    limits
+        What it is known not to do.
+    """
+
+    title: str
+    training: str
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CaseReportData:
+    """One case with a dose, ready to be shown. Holds no patient name and no patient number.
+
+    Attributes
+    ----------
+    case_id
+        The bridge's own label of the case.
+    ct, dose
+        On any grids of one frame of reference.
+    structures
+        Shown in the pictures, and in the tables where they have a DVH.
+    prescription
+        Target levels; relative doses are relative to the highest.
+    dvhs
+        At most one per structure; an empty one is shown as empty.
+    metrics
+        ROI number to metric name to value, with the names of :mod:`bridge.rt.metrics`.
+    provenance
+        Software, model, settings and inputs behind the dose.
+    model
+        The model's own words.
+    objectives, findings
+        Shown in the given order, warnings before the rest.
+    study_date
+        DICOM DA (``"20260131"``) or empty.
+    colours
+        ROI number to ``"#rrggbb"``, for structures that are to keep the planning system's colour.
+
+    Raises
+    ------
+    GeometryRefusal
+        CT, dose and structures are not in one frame of reference.
+    StructureRefusal
+        Two structures with one number, a DVH of no or an already shown structure, or a colour that is none.
+    """
+
+    case_id: str
+    ct: CtVolume
+    dose: Dose
+    structures: tuple[Structure, ...]
+    prescription: Prescription
+    dvhs: tuple[Dvh, ...]
+    metrics: Mapping[int, Mapping[str, float]]
+    provenance: Provenance
+    model: ModelStatement
+    objectives: tuple[ObjectiveRow, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    study_date: str = ""
+    colours: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ct.grid.require_same_frame(self.dose.grid)
+        for structure in self.structures:
+            if structure.frame_of_reference_uid != self.ct.grid.frame_of_reference_uid:
+                raise GeometryRefusal(
+                    "frame-of-reference",
+                    f"Structure {structure.name!r} cannot be drawn on a CT of another frame of reference.",
+                    roi=structure.name,
+                )
+        numbers = [structure.number for structure in self.structures]
+        if len(set(numbers)) != len(numbers):
+            raise StructureRefusal("roi-number-repeated", "Two structures of the report share one ROI number.")
+        shown = [dvh.roi_number for dvh in self.dvhs]
+        for dvh in self.dvhs:
+            if dvh.roi_number not in numbers or shown.count(dvh.roi_number) > 1:
+                raise StructureRefusal(
+                    "dvh-structure",
+                    f"The DVH of {dvh.roi_name!r} (ROI number {dvh.roi_number}) needs exactly one structure to belong "
+                    f"to, and there may be one DVH of it.",
+                    roi=dvh.roi_name,
+                )
+        for number, colour in self.colours.items():
+            if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+                raise StructureRefusal(
+                    "colour", f"The colour of ROI number {number} must look like '#1c7ed6', got {colour!r}."
+                )
+
+    @property
+    def ordered_structures(self) -> tuple[Structure, ...]:
+        """Structures as they are listed: targets by falling prescription, then organs, then the rest."""
+        levels = {level.roi_number: level.dose_gy for level in self.prescription.levels}
+        return tuple(sorted(self.structures, key=lambda s: (_KIND_ORDER[s.kind], -levels.get(s.number, 0.0))))
+
+    @property
+    def ordered_dvhs(self) -> tuple[tuple[Structure, Dvh], ...]:
+        """Structures that have a DVH, in the same order, each with it."""
+        by_number = {dvh.roi_number: dvh for dvh in self.dvhs}
+        return tuple((s, by_number[s.number]) for s in self.ordered_structures if s.number in by_number)

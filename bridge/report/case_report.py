@@ -1,0 +1,108 @@
+"""The case report: one HTML file that needs nothing else, for a screen and for paper."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge.report.case_data import CaseReportData, ModelStatement, ObjectiveRow
+from bridge.report.case_tables import NOTHING, dvh_policy_text, fixed, objective_table, structure_tables
+from bridge.report.dose_planes import WINDOW_HU, dose_pictures, isodose_levels
+from bridge.report.dvh_figure import dvh_figure
+from bridge.report.extra import report_extra
+from bridge.report.line_style import line_styles
+from bridge.report.tables import dvh_status
+from bridge.rt.errors import StorageFailure
+from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
+
+__all__ = ["BANNER", "CaseReportData", "ModelStatement", "ObjectiveRow", "write_case_report"]
+
+BANNER = f"PREDICTED DOSE - {NOT_FOR_CLINICAL_USE}"
+"""Stands over the report and on every printed page."""
+
+_HERE = Path(__file__).parent
+
+
+def write_case_report(data: CaseReportData, path: Path) -> Path:
+    """Write the report of a case as one HTML file with everything inside: styles, vectors and pictures.
+
+    The same data give the same bytes. The file appears whole or not at all.
+
+    Parameters
+    ----------
+    data
+        All that is shown.
+    path
+        File to write; its folder exists.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    Failure
+        The extra ``[report]`` is not installed (``report-extra-missing``).
+    StorageFailure
+        The file cannot be written.
+    """
+    html = render_case_report(data)
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_text(html, encoding="utf-8", newline="\n")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise StorageFailure("report-not-written", f"The case report cannot be written: {error.strerror}.") from error
+    return path
+
+
+def render_case_report(data: CaseReportData) -> str:
+    """Give the HTML of a case report; see :func:`write_case_report`."""
+    with report_extra():
+        import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    styles = line_styles(data.ordered_structures, data.colours)
+    script = (_HERE / "dvh_cursor.js.j2").read_text(encoding="utf-8")
+    targets, organs = structure_tables(data, styles)
+    return environment.get_template("case_report.html.j2").render(
+        banner=BANNER,
+        data=data,
+        study_date=_iso_date(data.study_date),
+        created=data.provenance.created_utc.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        warnings=[finding for finding in data.findings if finding.severity == "warning"],
+        remarks=[finding for finding in data.findings if finding.severity != "warning"],
+        styles=styles,
+        shown=[(structure, dvh, dvh_status(dvh)) for structure, dvh in data.ordered_dvhs],
+        dvh=dvh_figure([dvh for _, dvh in data.ordered_dvhs], styles, data.prescription),
+        pictures=dose_pictures(data, styles),
+        isodoses=isodose_levels(data.prescription),
+        window=WINDOW_HU,
+        targets=targets,
+        organs=organs,
+        objectives=objective_table(data.objectives),
+        policy=dvh_policy_text(data.dvhs),
+        fixed=fixed,
+        nothing=NOTHING,
+        css=(_HERE / "case_report.css").read_text(encoding="utf-8"),
+        script=script,
+        script_sha256=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+    )
+
+
+def _iso_date(date: str) -> str:
+    """Give a DICOM date as year-month-day; anything else as it is."""
+    try:
+        return datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC).date().isoformat()
+    except ValueError:
+        return date
