@@ -7,8 +7,10 @@ import os
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
+from pydicom.config import RAISE
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import validate_value
 
 from bridge.dicom.uids import derived_uid
 from bridge.rt.case import CaseIdentity
@@ -27,6 +29,9 @@ __all__ = [
 ]
 
 _DS_BYTES = 16
+_NOT_TEXT = frozenset(("SQ", "OB", "OW", "US", "AT"))
+"""Value representations, among those written, whose values are no text to be checked."""
+
 _IMPLEMENTATION_CLASS_UID = UID(derived_uid("fdp-bridge", "implementation"))
 _MANUFACTURER = "fdp-bridge project"
 
@@ -85,13 +90,7 @@ def new_dataset(
     identity: CaseIdentity,
     frame_of_reference_uid: str,
 ) -> Dataset:
-    """Start an object in a case's study with the patient, study, series and frame of reference modules filled.
-
-    Raises
-    ------
-    DicomRefusal
-        ``attribute-invalid``: the patient or study has a value that DICOM does not allow.
-    """
+    """Start an object in a case's study with the patient, study, series and frame of reference modules filled."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class_uid
     meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
@@ -120,16 +119,7 @@ def new_dataset(
         ("PatientSex", identity.patient_sex),
         ("PositionReferenceIndicator", identity.position_reference_indicator),
     ):
-        try:
-            setattr(dataset, keyword, value)
-        except ValueError:
-            # the text of the error quotes the value
-            raise DicomRefusal(
-                "attribute-invalid",
-                f"{keyword} as received is not valid DICOM, so no object can be written with it; correct it in the "
-                "planning system.",
-                attribute=keyword,
-            ) from None
+        setattr(dataset, keyword, value)
     return dataset
 
 
@@ -189,9 +179,12 @@ def save(dataset: Dataset, path: Path) -> None:
 
     Raises
     ------
+    DicomRefusal
+        ``attribute-invalid``: a value, perhaps one received with the case, that its value representation forbids.
     StorageFailure
         The disk did not take it; nothing is left behind under the final name.
     """
+    _require_valid_values(dataset)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
@@ -210,3 +203,21 @@ def save(dataset: Dataset, path: Path) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _require_valid_values(dataset: Dataset) -> None:
+    """Check every value against PS3.5 table 6.2-1; on reading they are taken as they come."""
+    for element in dataset.iterall():
+        if element.VR in _NOT_TEXT or element.is_empty:
+            continue
+        for value in element.value if element.VM > 1 else [element.value]:
+            try:
+                validate_value(element.VR, str(value), RAISE)
+            except Exception:
+                # the text of the error quotes the value
+                raise DicomRefusal(
+                    "attribute-invalid",
+                    f"No object can be written with a value of {element.keyword} that DICOM does not allow; where it "
+                    "was received with the case, correct it in the planning system.",
+                    attribute=element.keyword,
+                ) from None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, RTStructureSetStorage
 
-from bridge.dicom.common import decimal_string, new_dataset, reference, save
+from bridge.dicom.common import decimal_string, new_dataset, reference
 from bridge.dicom.orientation import STANDARD_ORIENTATIONS
 from bridge.dicom.phantom_shapes import HEAD_AND_NECK, PhantomStructure
 from bridge.dicom.uids import derived_uid
@@ -152,7 +152,7 @@ def write_head_and_neck_phantom(directory: Path) -> PhantomCase:
 def _write(dataset: Dataset, path: Path, modify: Callable[[Dataset], None] | None) -> None:
     if modify is not None:
         modify(dataset)
-    save(dataset, path)
+    dataset.save_as(path, enforce_file_format=True)
 
 
 def _painted(structures: Sequence[PhantomStructure], grid: Grid) -> NDArray[np.int32]:
