@@ -10,13 +10,13 @@ _ORGAN_DOSES_GY = (5, 10, 20, 30, 40, 50, 60)
 
 
 def hi_icru83(dvh: Dvh) -> float:
-    """Give the homogeneity index (D2% - D98%) / D50% of ICRU report 83; 0 is ideal."""
-    return (dvh.dose_at_percent(2) - dvh.dose_at_percent(98)) / dvh.dose_at_percent(50)
+    """Give the homogeneity index (D2% - D98%) / D50% of ICRU report 83; 0 is ideal, NaN without dose."""
+    return _ratio(dvh.dose_at_percent(2) - dvh.dose_at_percent(98), dvh.dose_at_percent(50))
 
 
 def hi_d5_d95(dvh: Dvh) -> float:
-    """Give the homogeneity index D5% / D95%; 1 is ideal."""
-    return dvh.dose_at_percent(5) / dvh.dose_at_percent(95)
+    """Give the homogeneity index D5% / D95%; 1 is ideal, NaN without dose."""
+    return _ratio(dvh.dose_at_percent(5), dvh.dose_at_percent(95))
 
 
 def structure_metrics(dvh: Dvh, prescribed_gy: float | None = None) -> dict[str, float]:
@@ -76,3 +76,7 @@ def target_metrics(dvh: Dvh, prescribed_gy: float) -> dict[str, float]:
         "hi_icru83": hi_icru83(dvh),
         "hi_d5_d95": hi_d5_d95(dvh),
     }
+
+
+def _ratio(dose_gy: float, to_dose_gy: float) -> float:
+    return dose_gy / to_dose_gy if to_dose_gy > 0 else float("nan")
