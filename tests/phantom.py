@@ -7,8 +7,11 @@ the origin is far from zero, and no structure lies in the middle.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pydicom
@@ -59,6 +62,26 @@ def write_small_phantom(
 ) -> PhantomCase:
     """Write a CT of 12 slices of 40 x 36 pixels, 3.0 x 2.2 x 1.7 mm, with its structure set."""
     directory.mkdir(parents=True, exist_ok=True)
+    if modify is not None:
+        return _write(directory, tuple(structures), patient_position, patient_id, slices, modify)
+    phantom, files = _written_once(tuple(structures), patient_position, patient_id, slices)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    return replace(
+        phantom,
+        ct_paths=tuple(directory / path.name for path in phantom.ct_paths),
+        structure_set_path=directory / phantom.structure_set_path.name,
+    )
+
+
+def _write(
+    directory: Path,
+    structures: tuple[PhantomStructure, ...],
+    patient_position: str,
+    patient_id: str,
+    slices: int,
+    modify: Callable[[Dataset], None] | None = None,
+) -> PhantomCase:
     return write_phantom(
         directory,
         structures,
@@ -69,6 +92,16 @@ def write_small_phantom(
         patient_id=patient_id,
         modify=modify,
     )
+
+
+@cache
+def _written_once(
+    structures: tuple[PhantomStructure, ...], patient_position: str, patient_id: str, slices: int
+) -> tuple[PhantomCase, dict[str, bytes]]:
+    """Keep the files of a phantom: hundreds of tests begin with the same one."""
+    with TemporaryDirectory() as folder:
+        phantom = _write(Path(folder), structures, patient_position, patient_id, slices)
+        return phantom, {path.name: path.read_bytes() for path in phantom.paths}
 
 
 def write_plan_for(
