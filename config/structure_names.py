@@ -35,7 +35,7 @@ _HELPER_WORDS = frozenset({"ptv", "ctv", "gtv", "itv", "ring", "avoid"})
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.,()/-]*")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_STANDARD_PRV = re.compile(r"(?P<base>.+?)_PRV(?:[0-9]{2})?(?P<side>_[LR])?")
+_STANDARD_PRV = re.compile(r"(?P<base>.+?)_PRV(?:0[1-9]|[1-4][0-9]|50)?(?P<side>_[LR])?")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,10 @@ class StructureNames:
     def is_standard(self, name: str) -> bool:
         """Whether a name is in the table, as it is or as planning risk volume (``SpinalCord_PRV05``)."""
         prv = _STANDARD_PRV.fullmatch(name)
-        return (prv["base"] + (prv["side"] or "") if prv else name) in self.organs
+        if prv is None:
+            return name in self.organs
+        organ = self.organs.get(prv["base"] + (prv["side"] or ""))
+        return organ is not None and (organ.side is None) == (prv["side"] is None)
 
     def match(self, name: str) -> NameMatch | Ambiguous | None:
         """Map one name.
@@ -174,8 +177,10 @@ def contradiction(name: str, standard_name: str) -> str | None:
     side = standard_name[-1] if standard_name.endswith(("_L", "_R")) else None
     if side is not None and sides and sides != {side}:
         return f"the name says {' and '.join(sorted(_SIDE_WORDS[one] for one in sides))}"
-    if "prv" in words and "_PRV" not in standard_name:
+    if ("prv" in words or "+" in name) and "_PRV" not in standard_name:
         return "the name says that it is a planning risk volume"
+    if "~" in name:
+        return "the name says that it is a part of the organ"
     if _HELPER_WORDS.intersection(words) or words[-1:] == ["opt"] or words[:1] == ["z"]:
         return "the name is that of a structure made for optimization"
     return None
