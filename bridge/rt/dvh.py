@@ -75,7 +75,8 @@ class Dvh:
     @property
     def coverage(self) -> float:
         """Fraction of the structure's volume inside the dose grid, 0 to 1; 0 for an empty structure."""
-        return float(min(self.sample_cc.sum() / self.volume_cc, 1.0)) if self.volume_cc > 0 else 0.0
+        # rounded, so that a structure wholly inside has exactly 1 however its samples were summed
+        return min(round(self.covered_cc / self.volume_cc, 9), 1.0) if self.volume_cc > 0 else 0.0
 
     @cached_property
     def _volume_above_cc(self) -> FloatArray:
