@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.rt.arrays import FloatArray, Loop
 
-__all__ = ["region_coverage"]
+__all__ = ["LINES_PER_CELL", "region_coverage"]
 
 LINES_PER_CELL = 8
 """Scan lines per raster row. Along a line the coverage is exact, across lines it is the midpoint rule, which is exact

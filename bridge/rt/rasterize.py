@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.rt.coverage import region_coverage
+from bridge.rt.coverage import LINES_PER_CELL, region_coverage
 from bridge.rt.dvh import EndCaps
 from bridge.rt.errors import GeometryRefusal
 from bridge.rt.grid import Grid
@@ -43,7 +43,7 @@ def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") 
     values = np.zeros(grid.shape, dtype=np.float64)
     if structure.is_empty:
         return Mask(values.astype(np.float32), grid)
-    slices, rows, columns = grid.shape
+    slices, *raster = grid.shape
     for plane, slab in zip(structure.planes, structure.slab_edges_mm(end_caps), strict=True):
         ends = grid.indices(np.array([[0.0, 0.0, slab[0]], [0.0, 0.0, slab[1]]]))[:, 0] + 0.5
         bottom, top = float(ends.min()), float(ends.max())
@@ -57,9 +57,11 @@ def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") 
             index = grid.indices(np.column_stack([loop, np.full(len(loop), plane.z_mm)]))
             loops.append(index[:, [2, 1]] + 0.5)
         low = np.floor(np.min([loop.min(axis=0) for loop in loops], axis=0)).astype(int).clip(0)
-        high = np.ceil(np.max([loop.max(axis=0) for loop in loops], axis=0)).astype(int).clip(None, [columns, rows])
+        high = np.ceil(np.max([loop.max(axis=0) for loop in loops], axis=0)).astype(int).clip(None, raster[::-1])
         if (low >= high).any():
             continue
-        covered = region_coverage([loop - low for loop in loops], (int(high[1] - low[1]), int(high[0] - low[0])))
+        rows, columns = int(high[1] - low[1]), int(high[0] - low[0])
+        lines = LINES_PER_CELL * max(1, 16 // rows)  # few rows leave few errors to cancel
+        covered = region_coverage([loop - low for loop in loops], (rows, columns), lines)
         values[first:stop, low[1] : high[1], low[0] : high[0]] += height[:, None, None] * covered
     return Mask(np.clip(values, 0.0, 1.0).astype(np.float32), grid)
