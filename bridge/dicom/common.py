@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 from pydicom.config import RAISE
@@ -36,13 +36,8 @@ _IMPLEMENTATION_CLASS_UID = UID(derived_uid("fdp-bridge", "implementation"))
 _MANUFACTURER = "fdp-bridge project"
 
 
-def decimal_string(value: float, *, round_up: bool = False) -> str:
+def decimal_string(value: float) -> str:
     """Give the most precise decimal string of at most 16 bytes (VR DS, PS3.5 table 6.2-1).
-
-    Parameters
-    ----------
-    round_up
-        Never give less than the value, for a scaling that must reach a maximum.
 
     Raises
     ------
@@ -54,10 +49,9 @@ def decimal_string(value: float, *, round_up: bool = False) -> str:
         raise DicomRefusal("value-not-finite", "A number to be written is not finite.")
     if exact == 0:
         return "0"
-    rounding = ROUND_CEILING if round_up else ROUND_HALF_EVEN
     for digits in range(_DS_BYTES, 0, -1):
         quantum = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-        rounded = exact.quantize(quantum, rounding=rounding)
+        rounded = exact.quantize(quantum, rounding=ROUND_HALF_EVEN)
         forms = (format(rounded.normalize(), "f"), format(rounded.normalize(), "E").replace("E+", "E"))
         fitting = [form for form in forms if len(form) <= _DS_BYTES]
         if fitting:

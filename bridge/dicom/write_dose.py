@@ -97,8 +97,9 @@ def write_rtdose(
     dataset.FrameIncrementPointer = 0x3004000C
     dataset.GridFrameOffsetVector = [decimal_string(frame * spacing[0]) for frame in range(len(values))]
     dataset.ReferencedRTPlanSequence = [reference(RTPlanStorage, plan_uid)]
-    dataset.DoseGridScaling = decimal_string(dose.maximum_gy / _LARGEST_PIXEL[bits], round_up=True)
-    # the pixels are made with the scaling as written, not with the one it was rounded from
+    dataset.DoseGridScaling = decimal_string(dose.maximum_gy / _LARGEST_PIXEL[bits])
+    # The pixels are made with the scaling as written, not with the one it was rounded from. Its 11 or more digits
+    # leave the largest pixel within 0.02 of its place, so it cannot pass the limit.
     pixels = np.rint(values.astype(np.float64) / float(dataset.DoseGridScaling))
     content = pixels.astype(f"<u{bits // 8}").tobytes()
     dataset.PixelData = content + b"\0" * (len(content) % 2)
