@@ -16,6 +16,7 @@ from pydicom.uid import (
     RTDoseStorage,
     RTPlanStorage,
     RTStructureSetStorage,
+    UID,
 )
 
 from bridge.dicom.scan import Layout, scan_layout
@@ -222,4 +223,12 @@ def _drawn_on(dataset: Dataset) -> list[str]:
         for contour in items(roi, "ContourSequence", required=False)
         for image in items(contour, "ContourImageSequence", required=False)
     ]
-    return _referenced([image for image in listed if optional_text(image, "ReferencedSOPClassUID") == CTImageStorage])
+    on_ct = [image for image in listed if optional_text(image, "ReferencedSOPClassUID") == CTImageStorage]
+    if listed and not on_ct:
+        other = optional_text(listed[0], "ReferencedSOPClassUID")
+        raise DicomRefusal(
+            "not-drawn-on-ct",
+            f"The structure set was drawn on {len(listed)} images that are no CT ({UID(other).name}); draw it on the "
+            "planning CT, or copy it there in the planning system.",
+        )
+    return _referenced(on_ct)

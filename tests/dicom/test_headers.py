@@ -303,3 +303,20 @@ def test_a_header_is_read_without_the_pixels(tmp_path: Path, originals: dict[str
 def test_a_file_that_is_not_there_is_a_failure_not_a_refusal(tmp_path: Path) -> None:
     with pytest.raises(StorageFailure):
         read_header(tmp_path / "none.dcm")
+
+
+def test_refuses_a_structure_set_that_was_drawn_on_other_images_than_ct(
+    tmp_path: Path, originals: dict[str, bytes]
+) -> None:
+    def drawn_on_mr(dataset: Dataset) -> None:
+        for image in (
+            dataset.ReferencedFrameOfReferenceSequence[0]
+            .RTReferencedStudySequence[0]
+            .RTReferencedSeriesSequence[0]
+            .ContourImageSequence
+        ):
+            image.ReferencedSOPClassUID = MRImageStorage
+
+    error = refusal(changed(tmp_path, originals["RTSTRUCT"], drawn_on_mr))
+    assert error.code == "not-drawn-on-ct"
+    assert "MR Image Storage" in error.message
