@@ -12,11 +12,11 @@ from pydicom.config import IGNORE, settings
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     RTDoseStorage,
     RTPlanStorage,
     RTStructureSetStorage,
-    UID,
 )
 
 from bridge.dicom.scan import Layout, scan_layout
