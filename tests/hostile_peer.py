@@ -89,13 +89,14 @@ class HostilePeer:
         self.say(associate_request(contexts, **titles))
         kind, body = self.hear_pdu()
         assert kind == 0x02, f"not accepted: PDU {kind:02x} {body.hex()}"
-        results, position = [], 68
+        results: dict[int, int] = {}
+        position = 68
         while position < len(body):
             item_kind, length = body[position], struct.unpack_from(">H", body, position + 2)[0]
             if item_kind == 0x21:
-                results.append(body[position + 6])
+                results[body[position + 4]] = body[position + 6]
             position += 4 + length
-        return results
+        return [results[context_id] for context_id in sorted(results)]
 
     def hear_status(self) -> int:
         """Give the status of the next C-STORE response."""

@@ -46,9 +46,10 @@ _MOST_CONTEXTS_NAMED = 8
 class _BoundedSocket(AssociationSocket):
     """Reads no more than the ceiling, and no longer than the time limit."""
 
-    def __init__(self, association: Association, connection: socket.socket, listener: Listener) -> None:
+    def __init__(self, association: Association, connection: socket.socket, settings: ScpSettings) -> None:
         super().__init__(association, client_socket=connection)
-        self._listener = listener
+        self._settings = settings
+        self.trouble: str | None = None
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly `nr_bytes`, fewer if the peer closes.
@@ -58,11 +59,11 @@ class _BoundedSocket(AssociationSocket):
         OSError
             The PDU is too long, or takes too long. The library closes the connection then.
         """
-        settings, connection = self._listener.settings, self.socket
+        settings, connection = self._settings, self.socket
         if connection is None:
             raise OSError("the connection is closed")
         if nr_bytes > settings.max_pdu_bytes:
-            self._listener.note_bad_bytes(self.assoc, f"it announced a PDU of {nr_bytes} bytes")
+            self.trouble = f"it announced a PDU of {nr_bytes} bytes"
             raise OSError("PDU too long")
         limit_s = settings.network_timeout_s if self.assoc.is_established else settings.acse_timeout_s
         deadline = time.monotonic() + limit_s
@@ -70,7 +71,7 @@ class _BoundedSocket(AssociationSocket):
         while len(received) < nr_bytes:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                self._listener.note_bad_bytes(self.assoc, "it stopped in the middle of a PDU")
+                self.trouble = "it stopped in the middle of a PDU"
                 raise TimeoutError("PDU too slow")
             connection.settimeout(left_s)
             try:
@@ -82,7 +83,7 @@ class _BoundedSocket(AssociationSocket):
             received += block
         connection.settimeout(settings.network_timeout_s)  # for sending
         if nr_bytes == 6 and received and not 1 <= received[0] <= 7:
-            self._listener.note_bad_bytes(self.assoc, "it does not speak DICOM")
+            self.trouble = "it does not speak DICOM"
         return received
 
 
@@ -92,9 +93,10 @@ class _Negotiation(ACSE):
     def __init__(self, association: Association, listener: Listener) -> None:
         super().__init__(association)
         self._listener = listener
-        self.admitted = False
+        self.judged = self.admitted = False
 
     def _negotiate_as_acceptor(self) -> None:
+        self.judged = True
         request = cast(A_ASSOCIATE, self.requestor.primitive)
         self.requestor.ae_title = request.calling_ae_title
         host = self.requestor.address
@@ -138,11 +140,12 @@ class _Reactor(DULServiceProvider):
         try:
             super().run_reactor()
         except Exception:
-            listener = self.assoc._server
-            if isinstance(listener, Listener):
-                listener.note_bad_bytes(self.assoc, "its PDU was invalid or out of order")
-            if self.socket is not None:
-                self.socket._shutdown_socket()
+            connection = cast(_BoundedSocket, self.socket)
+            connection.trouble = connection.trouble or "its PDU was invalid or out of order"
+            connection._shutdown_socket()
+        finally:
+            # Nothing will come any more; without this an association that is still awaited waits for its full time.
+            self.to_user_queue.put(None)  # type: ignore[arg-type]
 
 
 class _Handler(RequestHandler):
@@ -160,12 +163,20 @@ class _Handler(RequestHandler):
             association.join()
         finally:
             association.dul.kill_dul()
-            cast(AssociationSocket, association.dul.socket)._shutdown_socket()
+            connection = cast(_BoundedSocket, association.dul.socket)
+            connection._shutdown_socket()
             if association.dul.is_alive():
                 association.dul.join(_THREAD_END_S)
             cast(Reception, association.dimse).discard()
-            if cast(_Negotiation, association.acse).admitted:
+            negotiation = cast(_Negotiation, association.acse)
+            if negotiation.admitted:
                 self.server.admission.release(association.requestor.address)
+            trouble = connection.trouble or (None if negotiation.judged else "it made no valid association request")
+            if trouble is not None:
+                host = association.requestor.address
+                self.server.events.report(
+                    "connection-closed", "warning", f"A connection was closed: {trouble}.", host=host
+                )
             self.server.leave(association)
 
     def _create_association(self) -> Association:
@@ -177,7 +188,7 @@ class _Handler(RequestHandler):
         # The timers live in the object that was just replaced.
         association.acse_timeout = settings.acse_timeout_s
         association.network_timeout = settings.network_timeout_s
-        association.set_socket(_BoundedSocket(association, self.request, listener))
+        association.set_socket(_BoundedSocket(association, self.request, settings))
         return association
 
 
@@ -287,12 +298,6 @@ class Listener(ThreadedAssociationServer):
         host = str(client_address[0])
         self.events.report("connection-failed", "warning", "Serving a connection failed unexpectedly.", host=host)
 
-    def note_bad_bytes(self, association: Association, what: str) -> None:
-        """Report a peer that does not keep to PS3.8."""
-        self.events.report(
-            "connection-closed", "warning", f"A connection was closed: {what}.", host=association.requestor.address
-        )
-
     def enter(self, association: Association) -> bool:
         """Register a running association; False once the listener is stopping."""
         with self._running_lock:
@@ -316,7 +321,7 @@ class Listener(ThreadedAssociationServer):
         for association in running:
             association.abort(block=False)
         deadline = time.monotonic() + _THREAD_END_S
-        while self.admission.open_connections and time.monotonic() < deadline:
+        while self._running and time.monotonic() < deadline:
             time.sleep(0.01)
 
 

@@ -103,9 +103,7 @@ def test_a_full_disk_leaves_nothing(spool: Spool, tmp_path: Path, step: str, mon
     assert files_below(spool.root) == []
 
 
-def test_a_disk_full_while_copying(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_full_while_copying(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
