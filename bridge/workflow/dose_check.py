@@ -19,7 +19,7 @@ from bridge.rt.findings import Finding
 from bridge.rt.metrics import structure_metrics
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.provenance import Provenance
-from bridge.workflow.pipeline import name_structures
+from bridge.workflow.naming import name_structures
 from bridge.workflow.predict import dvh_policy, extraction_settings, structure_names
 from config.settings import Settings
 from objective_extraction.eclipse_template import write_template

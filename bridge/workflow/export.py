@@ -140,22 +140,11 @@ def _report_data(
         dvhs=result.dvhs,
         metrics=metrics,
         provenance=result.provenance,
-        model=_statement(card),
+        model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits)),
         objectives=objective_rows(result.objectives),
         findings=(*result.case.findings, *result.objectives.findings),
         study_date=result.case.identity.study_date,
     )
-
-
-def _statement(card: ModelCard) -> ModelStatement:
-    trained = f"{card.training.data} ({card.training.patients} patients)"
-    levels, spacing = card.limits.levels_gy, card.limits.spacing_mm
-    limits = (
-        card.intended_use,
-        f"Sites: {', '.join(card.sites)}.",
-        f"Target levels {levels[0]:g} to {levels[1]:g} Gy, voxel spacing {spacing[0]:g} to {spacing[1]:g} mm.",
-    )
-    return ModelStatement(card.title, trained, limits)
 
 
 def _summary(result: CaseResult, case_id: str, hashes: Mapping[str, str]) -> dict[str, object]:

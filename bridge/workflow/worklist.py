@@ -29,6 +29,8 @@ class WorklistRow:
     """One case."""
 
     case_id: str
+    study_instance_uid: str
+    structure_set_uid: str | None
     state: str
     reason: str
     updated_utc: datetime
@@ -45,6 +47,8 @@ def worklist(store: Store) -> Sequence[WorklistRow]:
         return [
             WorklistRow(
                 case_id=case.id,
+                study_instance_uid=case.study_instance_uid,
+                structure_set_uid=case.structure_set_uid,
                 state=case.state.value,
                 reason=case.reason,
                 updated_utc=case.updated_utc,

@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from sqlalchemy import select
 
+from bridge.workflow.audit import verify
+from bridge.workflow.schema import AuditRow
 from bridge.workflow.store import Store
 from bridge.workflow.worklist import WorklistRow, worklist
 from tests.programs import require_program
@@ -125,11 +128,26 @@ class Bench:
         ]  # fmt: skip
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command of the bridge's command line."""
+        command = [sys.executable, "-m", "bridge.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
     def cases(self) -> list[WorklistRow]:
         """Give the bridge's worklist."""
         store = Store.in_folder(self.data)
         try:
             return list(worklist(store))
+        finally:
+            store.close()
+
+    def audited(self, action: str) -> int:
+        """Count the events of one kind in the audit trail, whose chain must hold."""
+        store = Store.in_folder(self.data)
+        try:
+            with store.transaction() as session:
+                verify(session)
+                return len(list(session.scalars(select(AuditRow).where(AuditRow.action == action))))
         finally:
             store.close()
 
