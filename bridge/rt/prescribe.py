@@ -66,10 +66,8 @@ def find_prescription(
     ------
     PrescriptionRefusal
         ``no-target``, ``prescription-missing``, ``prescription-ambiguous``, ``prescription-conflict``,
-        ``prescription-roi-unknown``, ``prescription-fractions``, ``prescription-range``.
+        ``prescription-roi-unknown``, ``prescription-range``, ``fractions-range``.
     """
-    if plan_fractions is not None and plan_fractions < 1:
-        raise PrescriptionRefusal("prescription-fractions", f"A plan of {plan_fractions} fractions cannot be used.")
     planned_gy, findings = _planned(structures, plan_doses)
     targets, empty = _targets(structures)
     findings += empty

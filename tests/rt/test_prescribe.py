@@ -170,4 +170,4 @@ def test_a_dose_in_the_wrong_unit_is_refused(dose_gy: float) -> None:
 def test_fractions_below_one_are_refused() -> None:
     with pytest.raises(PrescriptionRefusal) as refused:
         find((roi(1, "PTV70"),), fractions=0)
-    assert refused.value.code == "prescription-fractions"
+    assert refused.value.code == "fractions-range"
