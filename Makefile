@@ -1,0 +1,47 @@
+# Set-up, demonstration and gates. Needs Python 3.11 or newer with venv and pip, and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help venv demo test lint types layers pytest docs clean
+
+help:
+	@echo "make demo    the whole way on a built-in phantom; ends with the path of the report"
+	@echo "make test    all gates: lint types layers pytest"
+	@echo "make docs    write the generated pages of docs/reference anew"
+	@echo "make clean   remove the environment and everything that was generated"
+
+venv: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,report,dev]"
+	@touch $@
+
+demo: venv
+	$(BIN)/fdp-bridge demo
+
+test: lint types layers pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/mypy
+
+layers: venv
+	$(BIN)/lint-imports --no-cache
+
+pytest: venv
+	$(BIN)/pytest -m "not slow and not gpu"
+
+docs: venv
+	$(BIN)/python -m config.reference > docs/reference/configuration.md
+
+clean:
+	rm -rf $(VENV) build demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
