@@ -15,6 +15,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from bridge.node.connection import ClosingSocket, with_guarded_reactor
 from bridge.node.pynetdicom_setup import prepare_pynetdicom
 from bridge.node.settings import Destination, ScuSettings
 from bridge.node.tls import client_context
@@ -43,6 +44,9 @@ class Diagnosis:
     permanent: bool
 
 
+_THREAD_END_S = 5.0
+
+
 class CallFailed(Exception):
     """No association; carries the diagnosis. Never leaves the node."""
 
@@ -51,7 +55,7 @@ class CallFailed(Exception):
         self.diagnosis = diagnosis
 
 
-class _DialledSocket(AssociationSocket):
+class _DialledSocket(ClosingSocket):
     """Remembers what went wrong, and never waits without end for a peer that stopped reading or writing."""
 
     trouble: OSError | None = None
@@ -69,7 +73,7 @@ class _DialledSocket(AssociationSocket):
                 connection = context.wrap_socket(connection, server_hostname=host)
             self.socket = connection
             # The library waits for ever once connected; its thread could then never be ended.
-            connection.settimeout(self.assoc.network_timeout)
+            connection.settimeout(self.assoc.acse_timeout)
             self.assoc.requestor.address_info = AddressInformation.from_tuple(connection.getsockname())
             self._is_connected = self.connected = True
             evt.trigger(self.assoc, evt.EVT_CONN_OPEN, {"address": address})
@@ -95,6 +99,7 @@ class _DiallingEntity(AE):
     """Makes associations on the socket above."""
 
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:
+        with_guarded_reactor(assoc, self.acse_timeout, self.network_timeout)
         dialled = _DialledSocket(assoc, address=address)
         dialled.tls_args = tls_args
         return dialled
@@ -132,20 +137,31 @@ def associated(
         )
     except OSError as error:  # the name cannot be resolved
         raise CallFailed(_diagnose_trouble(error, destination)) from error
-    if not association.is_established:
-        raise CallFailed(_diagnose(association, settings, destination))
+    dialled = cast(_DialledSocket, association.dul.socket)
     try:
+        if not association.is_established:
+            raise CallFailed(_diagnose(association, dialled, settings, destination))
+        if dialled.socket is not None:
+            dialled.socket.settimeout(settings.network_timeout_s)
         yield association
     finally:
         if association.is_established:
             association.release()
+        # The library leaves the connection open after some failures.
+        association.dul.kill_dul()
+        dialled._shutdown_socket()
+        association.dul.join(_THREAD_END_S)
 
 
-def _diagnose(association: Association, settings: ScuSettings, destination: Destination) -> Diagnosis:
-    if association.is_rejected:
-        return _diagnose_rejection(association, settings, destination)
-    trouble = getattr(association.dul.socket, "trouble", None)
-    if trouble is not None:
+def _diagnose(
+    association: Association, dialled: _DialledSocket, settings: ScuSettings, destination: Destination
+) -> Diagnosis:
+    rejection = _rejection(association)
+    if rejection is not None:
+        return _diagnose_rejection(rejection, settings, destination)
+    trouble = dialled.trouble
+    broke_off = dialled.connected and isinstance(trouble, ConnectionError | TimeoutError)
+    if trouble is not None and not broke_off:
         return _diagnose_trouble(trouble, destination)
     answer = association.acceptor.primitive
     if answer is not None and answer.result == 0:
@@ -164,8 +180,19 @@ def _diagnose(association: Association, settings: ScuSettings, destination: Dest
     )
 
 
-def _diagnose_rejection(association: Association, settings: ScuSettings, destination: Destination) -> Diagnosis:
-    answer = cast(A_ASSOCIATE, association.acceptor.primitive)
+def _rejection(association: Association) -> A_ASSOCIATE | None:
+    """Give the answer that rejects us, if there is one.
+
+    When it comes very fast, the library finds the connection already closed, calls that an abort, and leaves the answer
+    unread in its queue.
+    """
+    if association.is_rejected:
+        return cast(A_ASSOCIATE, association.acceptor.primitive)
+    unread = list(association.dul.to_user_queue.queue)
+    return next((answer for answer in unread if isinstance(answer, A_ASSOCIATE) and answer.result in (1, 2)), None)
+
+
+def _diagnose_rejection(answer: A_ASSOCIATE, settings: ScuSettings, destination: Destination) -> Diagnosis:
     result, source, reason = answer.result, answer.result_source, answer.diagnostic
     if (source, reason) == (1, 7):
         message = f"{destination.name} is not AE title {destination.ae_title!r}; correct the called AE title."

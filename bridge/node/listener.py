@@ -25,12 +25,12 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from bridge.node.admission import Admission
+from bridge.node.connection import ClosingSocket, with_guarded_reactor
 from bridge.node.events import EventReporter, printable
 from bridge.node.part10 import is_valid_uid
 from bridge.node.reception import DataSetDoor, Reception
@@ -43,7 +43,7 @@ _THREAD_END_S = 5.0
 _MOST_CONTEXTS_NAMED = 8
 
 
-class _BoundedSocket(AssociationSocket):
+class _BoundedSocket(ClosingSocket):
     """Reads no more than the ceiling, and no longer than the time limit."""
 
     def __init__(self, association: Association, connection: socket.socket, settings: ScpSettings) -> None:
@@ -133,21 +133,6 @@ class _Negotiation(ACSE):
             )
 
 
-class _Reactor(DULServiceProvider):
-    """The connection's thread, which closes the connection when the library's state machine gives up."""
-
-    def run_reactor(self) -> None:
-        try:
-            super().run_reactor()
-        except Exception:
-            connection = cast(_BoundedSocket, self.socket)
-            connection.trouble = connection.trouble or "its PDU was invalid or out of order"
-            connection._shutdown_socket()
-        finally:
-            # Nothing will come any more; without this an association that is still awaited waits for its full time.
-            self.to_user_queue.put(None)  # type: ignore[arg-type]
-
-
 class _Handler(RequestHandler):
     """Runs one association from its first byte to its end, and cleans up after it whatever the end was."""
 
@@ -171,7 +156,11 @@ class _Handler(RequestHandler):
             negotiation = cast(_Negotiation, association.acse)
             if negotiation.admitted:
                 self.server.admission.release(association.requestor.address)
-            trouble = connection.trouble or (None if negotiation.judged else "it made no valid association request")
+            trouble = connection.trouble
+            if trouble is None and connection.gave_up:
+                trouble = "its PDU was invalid or out of order"
+            if trouble is None and not negotiation.judged:
+                trouble = "it made no valid association request"
             if trouble is not None:
                 host = association.requestor.address
                 self.server.events.report(
@@ -184,10 +173,7 @@ class _Handler(RequestHandler):
         listener, settings = self.server, self.server.settings
         association.acse = _Negotiation(association, listener)
         association.dimse = Reception(association, listener.door)
-        association.dul = _Reactor(association)
-        # The timers live in the object that was just replaced.
-        association.acse_timeout = settings.acse_timeout_s
-        association.network_timeout = settings.network_timeout_s
+        with_guarded_reactor(association, settings.acse_timeout_s, settings.network_timeout_s)
         association.set_socket(_BoundedSocket(association, self.request, settings))
         return association
 

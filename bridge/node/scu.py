@@ -31,7 +31,7 @@ _WARNINGS = {
     0xB006: "some elements were discarded",
     0xB007: "the data set does not match the SOP class",
 }
-_PERMANENT = {0x0110, 0x0112, 0x0117, 0x0118, 0x0119, 0x0122, 0x0124, 0x0210, 0x0211, 0x0212}
+_PERMANENT = {0x0112, 0x0117, 0x0118, 0x0119, 0x0122, 0x0124, 0x0210, 0x0211, 0x0212}
 
 
 class DeliveryOutcome(Enum):
@@ -115,12 +115,13 @@ class Sender:
         started_s = time.monotonic()
         try:
             with associated(self._settings, destination, [build_context(VERIFICATION)]) as association:
-                answer = association.send_c_echo()
+                status = association.send_c_echo().get("Status")
         except CallFailed as failure:
             seconds = time.monotonic() - started_s
             return EchoResult(False, failure.diagnosis.code, failure.diagnosis.message, seconds)
+        except RuntimeError:  # the association ended before the request could be sent
+            status = None
         seconds = time.monotonic() - started_s
-        status = answer.get("Status")
         if status == 0x0000:
             return EchoResult(True, "reached", f"{destination.name} answers after {seconds:.2f} s.", seconds)
         if status is None:
