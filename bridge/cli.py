@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import click
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -73,7 +72,13 @@ def main(arguments: list[str] | None = None) -> None:
         code = FAILED
     except ConfigError as error:
         problems = [{"path": problem.path, "message": problem.message} for problem in error.problems]
-        report = {"kind": "refused", "code": "settings", "message": str(error), "where": {}, "problems": problems}
+        report: dict[str, object] = {
+            "kind": "refused",
+            "code": "settings",
+            "message": str(error),
+            "where": {},
+            "problems": problems,
+        }
         _show_error(report, f"refused: {error}", as_json)
         code = REFUSED
     except BridgeError as error:
@@ -342,7 +347,7 @@ def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None
     """Show the card of a model: what it is, was trained on, and is known not to do."""
     from models.registry import load_model
 
-    out.print(yaml.safe_dump(load_model(model).card.model_dump(mode="json"), sort_keys=False), markup=False)
+    out.print(load_model(model).card.text(), markup=False)
 
 
 @models_app.command("export")

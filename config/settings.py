@@ -123,7 +123,9 @@ class DestinationSettings(Section):
     host: Host = Field(description="Host name or IP address.")
     port: Port = Field(description="TCP port.")
     send: tuple[Literal["predicted_dose", "predicted_plan"], ...] = Field(
-        ("predicted_dose",), min_length=1, description="What it gets: predicted_plan is sent before predicted_dose."
+        ("predicted_plan", "predicted_dose"),
+        min_length=1,
+        description="What it gets; the dose refers to the plan, which is therefore sent before it.",
     )
     tls: TlsSettings | None = Field(None, description="DICOM TLS; null: plain DICOM.")
 

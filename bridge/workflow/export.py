@@ -12,18 +12,24 @@ from pathlib import Path
 from bridge.dicom.uids import derived_uid
 from bridge.dicom.write_dose import write_rtdose
 from bridge.dicom.write_plan import write_rtplan
-from bridge.report.case_report import CaseReportData, ModelStatement, write_case_report
+from bridge.report.case_report import CaseReportData, ModelStatement, ObjectiveRow, write_case_report
 from bridge.report.tables import dvh_json
 from bridge.rt.errors import StorageFailure
 from bridge.rt.metrics import structure_metrics
 from bridge.tps.dose_references import dose_references
-from bridge.tps.objective_rows import objective_rows
 from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import CaseResult
 from config.settings import Settings
 from models.card import ModelCard
 from objective_extraction.eclipse_template import write_template
 from objective_extraction.objective_json import write_objective_set
+from objective_extraction.objectives import (
+    GeudObjective,
+    LineObjective,
+    MeanObjective,
+    Objective,
+    PointObjective,
+)
 
 __all__ = ["ARTIFACT_FILES", "export_case", "metrics_of"]
 
@@ -141,10 +147,30 @@ def _report_data(
         metrics=metrics,
         provenance=result.provenance,
         model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits)),
-        objectives=objective_rows(result.objectives),
+        objectives=tuple(row for objective in result.objectives.objectives for row in _rows(objective)),
         findings=(*result.case.findings, *result.objectives.findings),
         study_date=result.case.identity.study_date,
     )
+
+
+def _rows(objective: Objective) -> list[ObjectiveRow]:
+    """Give the lines of the report's table for one objective; a line objective has one for each of its points."""
+    kind: str = objective.kind
+    points: list[tuple[str, float, float | None]]
+    match objective:
+        case MeanObjective():
+            points = [("upper", objective.dose_gy, None)]
+        case GeudObjective():
+            kind = f"gEUD a={objective.a:g}"
+            points = [(objective.operator, objective.dose_gy, None)]
+        case LineObjective():
+            points = [(objective.operator, point.dose_gy, point.volume_percent) for point in objective.curve]
+        case PointObjective():
+            points = [(objective.operator, objective.dose_gy, objective.volume_percent)]
+    return [
+        ObjectiveRow(objective.roi_name, kind, operator, dose, volume, objective.priority, objective.origin.sentence)
+        for operator, dose, volume in points
+    ]
 
 
 def _summary(result: CaseResult, case_id: str, hashes: Mapping[str, str]) -> dict[str, object]:

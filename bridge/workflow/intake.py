@@ -75,7 +75,8 @@ class Intake:
         state = study_state(instances)
         uids = sorted({i.header.sop_instance_uid for i in instances if i.header.modality == "RTSTRUCT"})
         if state.verdict is Verdict.REFUSED:
-            for uid in [*uids] or [None]:
+            named: list[str | None] = [*uids]
+            for uid in named or [None]:
                 put_case(session, study, uid, CaseState.REFUSED, f"{state.reason} [{state.code}]")
             return True
         if not uids:

@@ -19,8 +19,9 @@ from bridge.rt.volume import Dose
 from bridge.workflow.naming import name_structures
 from config.structure_names import StructureNames
 from models.predictor import DosePredictor, Prediction, Preference
-from objective_extraction.extract import ExtractionSettings, extract_objectives
+from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
+from objective_extraction.settings import ExtractionSettings
 
 __all__ = ["CaseResult", "measure", "predict_case", "prepare"]
 
@@ -113,7 +114,7 @@ def predict_case(
         config_sha256=config_sha256,
         input_uids=case.input_uids,
         created_utc=datetime.now(UTC),
-        preference=preference.values(),
+        preference=preference.as_dict(),
     )
     dvhs = measure(case.structures, prediction.dose, dvh_policy)
     objectives = extract_objectives(

@@ -13,8 +13,8 @@ from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import CaseResult, predict_case, prepare
 from config.settings import Settings
 from config.structure_names import StructureNames
-from models.predictor import DosePredictor, Preference
-from objective_extraction.extract import ExtractionSettings
+from models.predictor import DosePredictor, Preference, preference_of
+from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
 
 __all__ = [
     "Predicted",
@@ -71,12 +71,30 @@ def predict_files(
 def preference_in(settings: Settings) -> Preference:
     """Give the preference that the settings ask for."""
     prediction = settings.prediction
-    return Preference(name=prediction.preference, hi=prediction.hi, oar_weights=prediction.oar_weights)
+    return preference_of(prediction.preference, prediction.hi, prediction.oar_weights)
 
 
 def extraction_settings(settings: Settings) -> ExtractionSettings:
     """Give the extraction rules that the site chose."""
-    return ExtractionSettings(**settings.extraction.model_dump())
+    chosen = settings.extraction
+    return ExtractionSettings(
+        volumes_percent=chosen.volumes_percent,
+        minimum_dose_gy=chosen.minimum_dose_gy,
+        minimum_step_gy=chosen.minimum_step_gy,
+        margin_percent=chosen.margin_percent,
+        overlap_percent=chosen.overlap_percent,
+        mean_objective_for=chosen.mean_objective_for,
+        target_lower_volumes_percent=chosen.target_lower_volumes_percent,
+        target_upper_limits=tuple(
+            TargetUpperLimit(limit.volume_percent, limit.limit_percent) for limit in chosen.target_upper_limits
+        ),
+        ring_inner_mm=chosen.ring.inner_mm,
+        ring_outer_mm=chosen.ring.outer_mm,
+        ring_volumes_percent=chosen.ring.volumes_percent,
+        target_priority=chosen.priorities.target,
+        organ_total_priority=chosen.priorities.organ_total,
+        ring_total_priority=chosen.priorities.ring,
+    )
 
 
 def structure_names(settings: Settings) -> StructureNames:

@@ -1,0 +1,69 @@
+"""From objectives to the dose references of an RTPLAN: an archive of the constraints, not a way to steer a system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.rt.dose_reference import DoseReference
+from objective_extraction.objective_set import ObjectiveSet
+from objective_extraction.objectives import Objective, PointObjective
+
+__all__ = ["DoseReferences", "dose_references"]
+
+
+@dataclass(frozen=True)
+class DoseReferences:
+    """What an RTPLAN can carry of an objective set.
+
+    Attributes
+    ----------
+    references
+        The prescription of every target first, then one for every objective that has a place.
+    left_out
+        Objectives that have none: means, gEUDs and lines, and those of structures that no structure set holds.
+    """
+
+    references: tuple[DoseReference, ...]
+    left_out: tuple[Objective, ...]
+
+
+def dose_references(objectives: ObjectiveSet) -> DoseReferences:
+    """Map objectives to dose references (PS3.3 C.8.8.10).
+
+    A target's lower point becomes a minimum dose with the part that may get less, its upper point a maximum. An
+    organ's upper point at 0 % becomes a limit for any part, and one at v % a maximum dose that at most v % may exceed.
+    """
+    levels = {level.roi_number: level for level in objectives.prescription.levels}
+    references = [
+        DoseReference(
+            level.roi_number, f"{level.roi_name[:40]} prescription", True, target_prescription_gy=level.dose_gy
+        )
+        for level in objectives.prescription.levels
+    ]
+    left_out: list[Objective] = []
+    for objective in objectives.objectives:
+        reference = _reference(objective, objective.roi_number in levels)
+        if reference is None:
+            left_out.append(objective)
+        else:
+            references.append(reference)
+    return DoseReferences(tuple(references), tuple(left_out))
+
+
+def _reference(objective: Objective, is_target: bool) -> DoseReference | None:
+    if not isinstance(objective, PointObjective) or objective.roi_number is None:
+        return None
+    dose, volume, weight = objective.dose_gy, objective.volume_percent, objective.priority
+    text = f"{objective.roi_name[:32]} {objective.operator} {dose:g} Gy at {volume:g} %"
+    number = objective.roi_number
+    if is_target and objective.operator == "lower":
+        return DoseReference(
+            number, text, True, weight, target_minimum_gy=dose, target_underdose_percent=100.0 - volume
+        )
+    if is_target:
+        return DoseReference(number, text, True, weight, target_maximum_gy=dose)
+    if objective.operator == "lower":
+        return None
+    if volume == 0:
+        return DoseReference(number, text, False, weight, organ_limit_gy=dose)
+    return DoseReference(number, text, False, weight, organ_maximum_gy=dose, organ_overdose_percent=volume)

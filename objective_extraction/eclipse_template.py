@@ -1,0 +1,259 @@
+"""The objective template that Eclipse imports: XML, version 1.7, as seen to import into Eclipse 13.6.
+
+Dose is total dose in Gy, also on systems set to cGy; volume is percent of the structure. Numbers are written with a
+point and no exponent whatever the locale. Node order is kept, because readers of this format depend on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from bridge.rt.errors import DicomRefusal, Refusal, StorageFailure
+from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
+from objective_extraction.objective_set import ObjectiveSet
+from objective_extraction.objectives import (
+    GeudObjective,
+    LineObjective,
+    MeanObjective,
+    NormalTissueObjective,
+    Objective,
+)
+
+__all__ = ["LONGEST_ID", "TemplateObjective", "read_template", "template_xml", "write_template"]
+
+LONGEST_ID = 16
+"""Longest structure id that Eclipse takes."""
+
+_VERSION = "1.7"
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+_POINT, _LINE, _MEAN, _GEUD = "0", "1", "2", "3"
+_OPERATORS = {"upper": "0", "lower": "1"}
+_NO_OPERATOR = "99"
+_TARGET_COLOUR, _OTHER_COLOUR = 255, 65280
+"""Red and green as R + 256 G + 65536 B."""
+
+TemplateObjective = tuple[str, str, str, float, float | None, float]
+"""Structure id, type code, operator code, dose in Gy, volume in % or None, priority."""
+
+
+def write_template(objectives: ObjectiveSet, path: Path) -> None:
+    """Write the template of an objective set; the file appears whole or not at all.
+
+    Raises
+    ------
+    Refusal
+        A structure name is longer than Eclipse takes (``structure-id-length``).
+    StorageFailure
+        The file cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_bytes(template_xml(objectives))
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise StorageFailure("template-not-written", f"The template cannot be written: {error.strerror}.") from error
+
+
+def template_xml(objectives: ObjectiveSet) -> bytes:
+    """Give the template as UTF-8 XML."""
+    ElementTree.register_namespace("xsi", "http://www.w3.org/2001/XMLSchema-instance")
+    root = Element("ObjectiveTemplate", Version=_VERSION)
+    _preview(root, objectives)
+    _text(root, "Type", "Helios")
+    _optimizer(root, objectives.normal_tissue)
+    structures = SubElement(root, "ObjectivesAllStructures")
+    targets = {level.roi_number for level in objectives.prescription.levels}
+    group = 0
+    for name in dict.fromkeys(objective.roi_name for objective in objectives.objectives):
+        of_one = [objective for objective in objectives.objectives if objective.roi_name == name]
+        group = _structure(structures, name, of_one[0].roi_number in targets, of_one, group)
+    ElementTree.indent(root)
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def read_template(path: Path) -> tuple[TemplateObjective, ...]:
+    """Read the objectives of a template back, one row for each ``Objective`` node.
+
+    Raises
+    ------
+    DicomRefusal
+        The file is not an objective template (``template-invalid``).
+    """
+    try:
+        root = ElementTree.fromstring(path.read_bytes())  # noqa: S314 - written by ourselves, entities are not expanded
+        return tuple(
+            _row(str(structure.attrib["ID"]), node)
+            for structure in root.iterfind("ObjectivesAllStructures/ObjectivesOneStructure")
+            for node in structure.iterfind("StructureObjectives/Objective")
+        )
+    except (ElementTree.ParseError, KeyError, ValueError, TypeError) as error:
+        raise DicomRefusal("template-invalid", f"The file is not an objective template: {error}.") from error
+
+
+def _row(structure: str, node: Element) -> TemplateObjective:
+    def number(tag: str) -> float | None:
+        text = node.findtext(tag)
+        return float(text) if text else None
+
+    dose, priority = number("Dose"), number("Priority")
+    kind, operator = node.findtext("Type"), node.findtext("Operator")
+    if dose is None or priority is None or kind is None or operator is None:
+        raise ValueError(f"an objective of {structure} lacks its type, operator, dose or priority")
+    return structure, kind, operator, dose, number("Volume"), priority
+
+
+def _preview(root: Element, objectives: ObjectiveSet) -> None:
+    when = objectives.provenance.created_utc.strftime(" %B %d %Y %H:%M:%S:000")
+    SubElement(
+        root,
+        "Preview",
+        {
+            "ID": "FDP_BRIDGE",
+            "Type": "Objective",
+            "ApprovalStatus": "Unapproved",
+            "Diagnosis": "",
+            "TreatmentSite": "",
+            "AssignedUsers": "",
+            "Description": f"{objectives.dose_source.upper()} - {NOT_FOR_CLINICAL_USE} - {objectives.sha256[:12]}",
+            "LastModified": when,
+            "ApprovalHistory": f"fdp-bridge Created [{when} ]",
+        },
+    )
+
+
+def _optimizer(root: Element, normal_tissue: NormalTissueObjective | None) -> None:
+    helios = SubElement(root, "Helios", DefaultFixedJaws="false", Interpolate="false", UseColors="false")
+    for tag, value in (
+        ("DefaultSmoothingX", "40"),
+        ("DefaultSmoothingY", "30"),
+        ("DefaultMinimizeDose", "0"),
+        ("DefaultOptimizationType", "Beamlet"),
+        ("MaxIterations", "1000"),
+        ("MaxTime", "20"),
+    ):
+        _text(helios, tag, value)
+    _normal_tissue(helios, normal_tissue)
+    geometry = SubElement(helios, "Geos")
+    for tag, value in (
+        ("InitialFieldDistribution", "Coplanar"),
+        ("MinimumNumberOfFields", "5"),
+        ("MaximumNumberOfFields", "9"),
+        ("MaximumElevationAngleForNonCoplanarFields", "10"),
+        ("MaximumCollimatorVariation", "10"),
+        ("LocalGeometricOptimizationMode", "None"),
+    ):
+        _text(geometry, tag, value)
+    arcs = SubElement(helios, "Imat", UseMU="false", JawTracking="true")
+    for tag, value in (("MUWeight", "50"), ("MinMU", "0"), ("MaxMU", "1500")):
+        _text(arcs, tag, value)
+
+
+def _normal_tissue(helios: Element, objective: NormalTissueObjective | None) -> None:
+    """Write the normal tissue objective: none or an automatic one.
+
+    Raises
+    ------
+    Refusal
+        A manual one (``nto-unit-unknown``): whether its distance is in mm or cm in this format is not established,
+        and a factor of ten in a fall-off is not for us to guess.
+    """
+    if objective is not None and not objective.is_automatic:
+        raise Refusal(
+            "nto-unit-unknown",
+            "A manual normal tissue objective is not written to a template: the unit of its distance there is not "
+            "established. Use the automatic one, or set it by the script.",
+        )
+    node = SubElement(helios, "NormalTissueObjective")
+    for tag, value in (
+        ("Use", "true" if objective else "false"),
+        ("Priority", _number(objective.priority) if objective else "0"),
+        ("DistanceFromTargetBorder", "0"),
+        ("StartDose", "100"),
+        ("EndDose", "50"),
+        ("FallOff", "0.15"),
+        ("Auto", "true" if objective else "false"),
+    ):
+        _text(node, tag, value)
+
+
+def _structure(parent: Element, name: str, is_target: bool, objectives: Sequence[Objective], group: int) -> int:
+    """Write one structure; give the number of the last line group used."""
+    if len(name) > LONGEST_ID:
+        raise Refusal(
+            "structure-id-length",
+            f"Eclipse takes structure ids of up to {LONGEST_ID} characters, {name!r} has {len(name)}; shorten it.",
+            roi=name,
+        )
+    node = SubElement(parent, "ObjectivesOneStructure", ID=name, NAME="", SurfaceOnly="false")
+    target = SubElement(node, "StructureTarget")
+    for tag, value in (
+        ("VolumeID", ""),
+        ("VolumeCode", ""),
+        ("VolumeType", "PTV" if is_target else "Organ"),
+        ("VolumeCodeTable", ""),
+    ):
+        _text(target, tag, value)
+    for tag in ("Distance", "SamplePoints"):
+        SubElement(node, tag, {_NIL: "true"})
+    _text(node, "Color", str(_TARGET_COLOUR if is_target else _OTHER_COLOUR))
+    listed = SubElement(node, "StructureObjectives")
+    for objective in objectives:
+        group += isinstance(objective, LineObjective)
+        for values in _nodes(objective, group):
+            _objective(listed, values)
+    return group
+
+
+def _nodes(
+    objective: Objective, group: int
+) -> Iterable[tuple[str, str, float, float | None, float, float | None, int]]:
+    """Give type, operator, dose, volume, priority, parameter a and group of the nodes of one objective.
+
+    All points of a line share a group and a priority; everything else is in group 0.
+    """
+    match objective:
+        case LineObjective():
+            operator = _OPERATORS[objective.operator]
+            for point in objective.curve:
+                yield _LINE, operator, point.dose_gy, point.volume_percent, objective.priority, None, group
+        case MeanObjective():
+            yield _MEAN, _NO_OPERATOR, objective.dose_gy, None, objective.priority, None, 0
+        case GeudObjective():
+            operator = _OPERATORS[objective.operator]
+            yield _GEUD, operator, objective.dose_gy, None, objective.priority, objective.a, 0
+        case _:
+            operator = _OPERATORS[objective.operator]
+            yield _POINT, operator, objective.dose_gy, objective.volume_percent, objective.priority, None, 0
+
+
+def _objective(parent: Element, values: tuple[str, str, float, float | None, float, float | None, int]) -> None:
+    kind, operator, dose_gy, volume_percent, priority, a, group = values
+    node = SubElement(parent, "Objective")
+    _text(node, "Type", kind)
+    _text(node, "Operator", operator)
+    _text(node, "Dose", _number(dose_gy))
+    _nillable(node, "Volume", volume_percent)
+    _text(node, "Priority", _number(priority))
+    _nillable(node, "ParameterA", a)
+    _text(node, "Group", str(group))
+
+
+def _nillable(parent: Element, tag: str, value: float | None) -> None:
+    if value is None:
+        SubElement(parent, tag, {_NIL: "true"})
+    else:
+        _text(parent, tag, _number(value))
+
+
+def _text(parent: Element, tag: str, text: str) -> None:
+    SubElement(parent, tag).text = text
+
+
+def _number(value: float) -> str:
+    """Give a number with at most six decimals, a point, and no exponent."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -1,0 +1,193 @@
+"""Extraction: from any dose to the objectives that ask an optimizer for it.
+
+Point objectives are inequalities: a plan may do better than the dose they were read from. Why these volumes, and why
+no margin: a curve through 0, 5, 20, 40, 60, 80 and 95 % keeps an organ's DVH to about 0.7 Gy, and a margin below a
+dose that can be reached only adds its own size as bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from bridge.rt.derive import overlap_fraction, ring, subtract
+from bridge.rt.dvh import Dvh, DvhPolicy
+from bridge.rt.dvh_compute import compute_dvh
+from bridge.rt.findings import Finding
+from bridge.rt.prescription import Prescription, TargetLevel
+from bridge.rt.provenance import Provenance
+from bridge.rt.structure import Structure
+from bridge.rt.volume import Dose
+from objective_extraction import findings as notes
+from objective_extraction.objective_set import CaseReference, DerivedStructure, DoseSource, ObjectiveSet
+from objective_extraction.objectives import Objective
+from objective_extraction.rules import organ_objectives, ring_objectives, target_lower, target_upper
+from objective_extraction.settings import ExtractionSettings
+
+__all__ = ["extract_objectives"]
+
+_LONGEST_NAME = 16
+"""What Eclipse takes as a structure id."""
+
+_TOUCHING = 0.001
+"""Targets that share less than this part are taken as apart: contours of neighbours run along each other."""
+
+
+def extract_objectives(
+    structures: Sequence[Structure],
+    prescription: Prescription,
+    dose: Dose,
+    *,
+    case: CaseReference,
+    dose_source: DoseSource,
+    settings: ExtractionSettings,
+    policy: DvhPolicy,
+    provenance: Provenance,
+) -> ObjectiveSet:
+    """Read the objectives of a case from a dose.
+
+    Parameters
+    ----------
+    structures
+        All structures of the case, organs with their standard names where known.
+    prescription
+        Target levels; other structures of kind ``target`` get no objectives.
+    dose
+        In the structures' frame of reference.
+    case, dose_source, provenance
+        What the objectives are for, and where they come from.
+    settings, policy
+        Rules of extraction and of the DVHs.
+
+    Returns
+    -------
+    ObjectiveSet
+        With its derived structures and with findings about what an optimizer could not do.
+
+    Raises
+    ------
+    GeometryRefusal
+        Structures and dose are in different frames of reference.
+    """
+    extraction = _Extraction(structures, prescription, settings, partial(compute_dvh, dose=dose, policy=policy))
+    for level in prescription.levels:
+        extraction.take_target(level)
+    for structure in structures:
+        if structure.kind == "organ":
+            extraction.take_organ(structure)
+    extraction.take_ring()
+    return ObjectiveSet(
+        case=case,
+        prescription=prescription,
+        objectives=tuple(extraction.objectives),
+        derived_structures=tuple(extraction.derived),
+        dose_source=dose_source,
+        dvh_policy=policy,
+        provenance=provenance,
+        findings=tuple(extraction.findings),
+    )
+
+
+class _Extraction:
+    """One extraction under way: what it reads, and what it has so far."""
+
+    def __init__(
+        self,
+        structures: Sequence[Structure],
+        prescription: Prescription,
+        settings: ExtractionSettings,
+        dvh_of: Callable[[Structure], Dvh],
+    ) -> None:
+        by_number = {structure.number: structure for structure in structures}
+        self.targets = {level.roi_number: by_number[level.roi_number] for level in prescription.levels}
+        self.prescription = prescription
+        self.external = next((s for s in structures if s.kind == "external" and not s.is_empty), None)
+        self.settings = settings
+        self.dvh_of = dvh_of
+        self.names = {structure.name for structure in structures}
+        self.objectives: list[Objective] = []
+        self.derived: list[DerivedStructure] = []
+        self.findings: list[Finding] = []
+
+    def take_target(self, level: TargetLevel) -> None:
+        """Ask for coverage of the whole target, and for homogeneity where no hotter target overlaps it."""
+        target = self.targets[level.roi_number]
+        dvh = self._dvh(target)
+        if dvh is None:
+            return
+        self.findings += notes.about_target(dvh, level, self.prescription.highest_gy)
+        self.objectives += target_lower(target, dvh, level, self.settings)
+        hotter = [
+            self.targets[other.roi_number]
+            for other in self.prescription.levels
+            if other.dose_gy > level.dose_gy and overlap_fraction(target, [self.targets[other.roi_number]]) > _TOUCHING
+        ]
+        if hotter:
+            target, dvh = self._outside(target, hotter)
+        if dvh is not None:
+            self.objectives += target_upper(target, dvh, level, self.settings)
+
+    def take_organ(self, organ: Structure) -> None:
+        """Ask that the organ gets no more, outside the targets where they overlap it much."""
+        dvh = self._dvh(organ)
+        if dvh is None:
+            return
+        targets = list(self.targets.values())
+        overlap = overlap_fraction(organ, targets)
+        mean = (organ.standard_name or organ.name) in self.settings.mean_objective_for
+        if 100.0 * overlap > self.settings.overlap_percent:
+            overlapping = [target for target in targets if overlap_fraction(organ, [target]) > _TOUCHING]
+            self.findings.append(notes.overlap(organ, overlap, overlapping))
+            organ, dvh = self._outside(organ, overlapping)
+        if dvh is not None:
+            self.objectives += organ_objectives(organ, dvh, self.settings, mean=mean)
+
+    def take_ring(self) -> None:
+        """Ask for the fall-off around the targets."""
+        if self.external is None:
+            self.findings.append(notes.no_ring())
+            return
+        inner, outer = self.settings.ring_inner_mm, self.settings.ring_outer_mm
+        targets = list(self.targets.values())
+        name = self._free_name("Ring_PTV")
+        shell = ring(
+            targets, inner_mm=inner, outer_mm=outer, within=self.external, number=-len(self.derived) - 1, name=name
+        )
+        dvh = self._dvh(shell)
+        if dvh is None:
+            return
+        recipe = DerivedStructure(
+            name, "ring", tuple(target.name for target in targets), within=self.external.name, inner_mm=inner,
+            outer_mm=outer,
+        )  # fmt: skip
+        self.derived.append(recipe)
+        self.objectives += ring_objectives(shell, dvh, self.settings)
+
+    def _dvh(self, structure: Structure) -> Dvh | None:
+        """Give the DVH of a structure, and say what is missing of it; None where there is nothing to read."""
+        dvh = self.dvh_of(structure)
+        self.findings += notes.about_coverage(structure, dvh)
+        return None if dvh.is_empty else dvh
+
+    def _outside(self, structure: Structure, targets: Sequence[Structure]) -> tuple[Structure, Dvh | None]:
+        """Give what is left of a structure outside some targets, and note how to make it."""
+        name = self._free_name(f"{structure.name[: _LONGEST_NAME - 4]}-PTV")
+        rest = subtract(structure, targets, margin_mm=0.0, number=-len(self.derived) - 1, name=name)
+        dvh = self.dvh_of(rest)
+        if dvh.is_empty:
+            self.findings.append(notes.swallowed(structure, targets))
+            return rest, None
+        recipe = DerivedStructure(
+            name, "subtract", (structure.name,), minus=tuple(target.name for target in targets), margin_mm=0.0
+        )
+        self.derived.append(recipe)
+        self.names.add(name)
+        return rest, dvh
+
+    def _free_name(self, name: str) -> str:
+        """Give a name of at most 16 characters that no structure has yet."""
+        candidate, number = name, 1
+        while candidate in self.names:
+            number += 1
+            candidate = f"{name[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
+        return candidate

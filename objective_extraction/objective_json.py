@@ -1,0 +1,192 @@
+"""An ObjectiveSet as a JSON file: checked against the published schema and its own hash, on the way out and in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from bridge.rt.dvh import DvhPolicy
+from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure, error_context
+from bridge.rt.findings import Finding
+from bridge.rt.prescription import Prescription, TargetLevel
+from bridge.rt.provenance import Provenance
+from objective_extraction.objective_set import CaseReference, DerivedStructure, ObjectiveSet
+from objective_extraction.objectives import (
+    CurvePoint,
+    GeudObjective,
+    LineObjective,
+    MeanObjective,
+    NormalTissueObjective,
+    Objective,
+    Origin,
+    PointObjective,
+)
+
+__all__ = [
+    "objective_set_from_json",
+    "objective_set_schema",
+    "objective_set_to_json",
+    "read_objective_set",
+    "write_objective_set",
+]
+
+_LARGEST_BYTES = 20_000_000
+"""A hundred line objectives take half a megabyte; more than this is not an objective set."""
+
+
+def objective_set_schema() -> dict[str, Any]:
+    """Give the published JSON Schema (draft 2020-12)."""
+    text = files("objective_extraction").joinpath("objective_set.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(objective_set_schema())
+
+
+def objective_set_to_json(objective_set: ObjectiveSet) -> str:
+    """Give the file's text.
+
+    Raises
+    ------
+    Refusal
+        The set does not satisfy its schema (``objectives-schema``).
+    """
+    document = objective_set.document()
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    _require_schema(json.loads(text))
+    return text
+
+
+def write_objective_set(objective_set: ObjectiveSet, path: Path) -> None:
+    """Write the file in one step: a reader sees all of it or nothing.
+
+    Raises
+    ------
+    Refusal
+        As :func:`objective_set_to_json`.
+    StorageFailure
+        The file cannot be written.
+    """
+    text = objective_set_to_json(objective_set)
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise StorageFailure("objectives-write", f"The objectives cannot be written: {error}.", file=path) from error
+
+
+def read_objective_set(path: Path) -> ObjectiveSet:
+    """Read a file back.
+
+    Raises
+    ------
+    Refusal
+        Not JSON, another version, or not as the schema says.
+    ApprovalRefusal
+        The content is not what the hash in the file was made of (``objectives-changed``).
+    StorageFailure
+        The file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageFailure("objectives-read", f"The objectives cannot be read: {error}.", file=path) from error
+    with error_context({"file": path}):
+        return objective_set_from_json(data)
+
+
+def objective_set_from_json(data: bytes | str) -> ObjectiveSet:
+    """Make an objective set of the file's content; raises as :func:`read_objective_set`."""
+    if len(data) > _LARGEST_BYTES:
+        raise Refusal("objectives-json", f"{len(data)} bytes are too many for an objective set.")
+    try:
+        document = json.loads(data, object_pairs_hook=_unrepeated, parse_constant=_not_a_number)
+    except (ValueError, RecursionError) as error:
+        raise Refusal("objectives-json", f"This is not the JSON of an objective set: {error}.") from error
+    if isinstance(document, dict) and document.get("version") not in (None, ObjectiveSet.version):
+        raise Refusal(
+            "objectives-version",
+            f"This objective set has version {document['version']!r}; only {ObjectiveSet.version!r} is understood.",
+        )
+    _require_schema(document)
+    objective_set = _objective_set(document)
+    if objective_set.sha256 != document["sha256"]:
+        raise ApprovalRefusal(
+            "objectives-changed",
+            f"The objectives were changed after they were written: their hash is {objective_set.sha256}, the file "
+            f"says {document['sha256']}. Extract or approve them again.",
+        )
+    return objective_set
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a key is repeated")
+    return result
+
+
+def _not_a_number(text: str) -> float:
+    raise ValueError(f"{text} is not a finite number")
+
+
+def _require_schema(document: object) -> None:
+    error = next(iter(sorted(_validator().iter_errors(document), key=lambda found: found.json_path)), None)
+    if error is None:
+        return
+    causes = [cause for cause in error.context or [] if "kind" not in cause.path] or [error]
+    reason = max(causes, key=lambda cause: len(cause.absolute_path)) if error.context else error
+    raise Refusal("objectives-schema", f"{reason.message[:300]} (at {reason.json_path})")
+
+
+def _objective_set(document: Mapping[str, Any]) -> ObjectiveSet:
+    prescription, provenance = document["prescription"], document["provenance"]
+    return ObjectiveSet(
+        case=CaseReference(**document["case"]),
+        prescription=Prescription(
+            tuple(TargetLevel(**level) for level in prescription["levels"]), prescription["fractions"]
+        ),
+        objectives=tuple(_objective(item) for item in document["objectives"]),
+        derived_structures=tuple(
+            DerivedStructure(**{**item, "of": tuple(item["of"]), "minus": tuple(item["minus"])})
+            for item in document["derived_structures"]
+        ),
+        dose_source=document["dose_source"],
+        dvh_policy=DvhPolicy(**document["dvh_policy"]),
+        provenance=Provenance(**{**provenance, "created_utc": _utc(provenance["created_utc"])}),
+        findings=tuple(Finding(**item) for item in document["findings"]),
+        normal_tissue=None if document["normal_tissue"] is None else NormalTissueObjective(**document["normal_tissue"]),
+    )
+
+
+def _objective(item: Mapping[str, Any]) -> Objective:
+    fields = {key: value for key, value in item.items() if key != "kind"} | {"origin": Origin(**item["origin"])}
+    if item["kind"] == "point":
+        return PointObjective(**fields)
+    if item["kind"] == "mean":
+        return MeanObjective(**fields)
+    if item["kind"] == "geud":
+        return GeudObjective(**fields)
+    return LineObjective(**fields | {"curve": tuple(CurvePoint(**point) for point in item["curve"])})
+
+
+def _utc(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Refusal("objectives-schema", f"{text!r} is not a time (at $.provenance.created_utc)") from error
