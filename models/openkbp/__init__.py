@@ -1,0 +1,1 @@
+"""Patients of the OpenKBP Grand Challenge, in its published form and packed."""

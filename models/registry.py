@@ -1,0 +1,86 @@
+"""Where models are found: folders of a zoo, each with a card, by the name of the folder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge.rt.errors import ModelRefusal
+from models.card import CARD_NAME, ModelCard, model_sha256, read_card
+from models.geometric.model import GeometricModel
+from models.predictor import CheckedPredictor, DoseModel, DosePredictor
+
+__all__ = ["BUILT_IN_ZOO", "export_model", "list_models", "load_model", "model_sha256"]
+
+BUILT_IN_ZOO = Path(__file__).resolve().parent / "zoo"
+"""The models that come with the software."""
+
+_LOADERS: Mapping[str, Callable[[Path], DoseModel]] = MappingProxyType({"geometric": GeometricModel.from_folder})
+"""What runs each kind of model."""
+
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def list_models(zoo: Path | None = None) -> tuple[ModelCard, ...]:
+    """Give the cards of all models of a zoo (default: the built-in one), in the order of their ids.
+
+    Raises
+    ------
+    ModelRefusal
+        A folder that is not what its card says.
+    """
+    zoo = zoo or BUILT_IN_ZOO
+    return tuple(read_card(zoo / model_id) for model_id in _ids(zoo))
+
+
+def load_model(model_id: str, zoo: Path | None = None) -> DosePredictor:
+    """Give a model of a zoo (default: the built-in one), ready to predict.
+
+    Raises
+    ------
+    ModelRefusal
+        No such model, a folder that is not what its card says, or a kind that this software cannot run.
+    """
+    zoo = zoo or BUILT_IN_ZOO
+    known = _ids(zoo)
+    if model_id not in known:
+        raise ModelRefusal(
+            "model-unknown", f"There is no model {model_id!r}; known are: {', '.join(known) or 'none'}.", model=model_id
+        )
+    folder = zoo / model_id
+    card = read_card(folder)
+    loader = _LOADERS.get(card.kind)
+    if loader is None:
+        raise ModelRefusal(
+            "model-kind",
+            f"Model {model_id!r} is of the kind {card.kind!r}; this software runs: {', '.join(_LOADERS)}.",
+            model=model_id,
+        )
+    return CheckedPredictor(card, model_sha256(folder), loader(folder))
+
+
+def export_model(model_id: str, folder: Path, zoo: Path | None = None) -> Path:
+    """Copy a model, checked against its card, to ``folder/model_id``; that folder can serve as a zoo.
+
+    Raises
+    ------
+    ModelRefusal
+        As :func:`load_model`; or the copy is there already, which is never overwritten.
+    """
+    load_model(model_id, zoo)
+    copy = folder / model_id
+    if copy.exists():
+        raise ModelRefusal("export-exists", "There is a model of that name in the folder already.", model=model_id)
+    shutil.copytree((zoo or BUILT_IN_ZOO) / model_id, copy)
+    return copy
+
+
+def _ids(zoo: Path) -> list[str]:
+    """Give the names of the model folders; asked-for ids are looked up among them and never become a path."""
+    if not zoo.is_dir():
+        raise ModelRefusal("zoo-missing", "The folder of models does not exist.", folder=zoo.name)
+    folders = (path for path in zoo.iterdir() if (path / CARD_NAME).is_file())
+    return sorted(path.name for path in folders if _ID.fullmatch(path.name))

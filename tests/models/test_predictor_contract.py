@@ -1,0 +1,115 @@
+"""What every predictor of the built-in zoo must do."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from bridge.rt.errors import ModelRefusal, StructureRefusal
+from models.predictor import NEUTRAL, DosePredictor, Preference
+from models.registry import list_models, load_model
+from tests.models.anatomies import box_anatomy
+
+MIDDLE = (slice(4, 8), slice(8, 12), slice(10, 20))
+BESIDE = (slice(4, 8), slice(8, 12), slice(20, 26))
+
+
+@pytest.fixture(params=[card.id for card in list_models()], scope="module")
+def predictor(request: pytest.FixtureRequest) -> DosePredictor:
+    return load_model(request.param)
+
+
+def anatomy(levels: tuple[float, float] = (70.0, 56.0), **changes):
+    return box_anatomy({"PTV_7000": (levels[0], MIDDLE), "PTV_5600": (levels[1], BESIDE)}, **changes)
+
+
+def test_the_dose_lies_on_the_anatomy_and_in_the_body(predictor: DosePredictor) -> None:
+    case = anatomy()
+    prediction = predictor.predict(case)
+    assert prediction.dose.grid.matches(case.grid)
+    assert prediction.dose.values[case.body.values < 0.5].max() == 0.0
+    means = {
+        name: float(prediction.dose.values[case.masks[name].values > 0.5].mean()) for name in case.target_levels_gy
+    }
+    assert means["PTV_7000"] == pytest.approx(70.0, rel=0.1)
+    assert means["PTV_5600"] == pytest.approx(58.0, rel=0.1)
+
+
+def test_a_prediction_says_where_it_comes_from(predictor: DosePredictor) -> None:
+    prediction = predictor.predict(anatomy())
+    assert (prediction.model_id, prediction.model_sha256) == (predictor.card.id, predictor.sha256)
+    assert len(prediction.model_sha256) == 64
+    assert prediction.preference == NEUTRAL
+
+
+def test_the_same_case_gets_the_same_dose(predictor: DosePredictor) -> None:
+    first, second = (predictor.predict(anatomy()).dose.values for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_it_travels_to_another_process(predictor: DosePredictor) -> None:
+    copy = pickle.loads(pickle.dumps(predictor))  # noqa: S301 - our own bytes, as an executor sends them
+    np.testing.assert_array_equal(copy.predict(anatomy()).dose.values, predictor.predict(anatomy()).dose.values)
+
+
+@pytest.mark.parametrize(
+    "preference",
+    [
+        Preference("own", hi=1.05),
+        Preference("own", oar_weight=1.2),
+        Preference("own", oar_weights={"Parotid_L": 1.0}),
+        Preference("own", oar_weights={"NoSuchOrgan": 1.0}),
+    ],
+)
+def test_a_preference_is_honoured_or_refused(predictor: DosePredictor, preference: Preference) -> None:
+    unsupported = set(preference.as_dict()) - set(predictor.card.preferences.names())
+    if not unsupported:
+        honoured = predictor.predict(anatomy(), preference)
+        assert honoured.preference == preference
+        return
+    with pytest.raises(ModelRefusal) as refused:
+        predictor.predict(anatomy(), preference)
+    assert refused.value.code == "preference-unsupported"
+    assert refused.value.where["preference"] in unsupported
+
+
+def test_limits_of_the_card_are_kept(predictor: DosePredictor) -> None:
+    accepts = predictor.card.accepts
+    coarse = accepts.spacing_mm[1] * 1.01
+    with pytest.raises(ModelRefusal, match="voxel spacings") as refused:
+        predictor.predict(anatomy(spacing_mm=(coarse, coarse, coarse)))
+    assert refused.value.code == "spacing-limit"
+    with pytest.raises(ModelRefusal, match="target levels") as refused:
+        predictor.predict(anatomy(levels=(accepts.levels_gy[1] * 1.01, accepts.levels_gy[1])))
+    assert refused.value.code == "level-limit"
+    long = int(accepts.extent_mm / 3.0) + 1
+    with pytest.raises(ModelRefusal, match="along an axis") as refused:
+        predictor.predict(anatomy(shape=(long, 20, 40)))
+    assert refused.value.code == "extent-limit"
+
+
+def test_a_level_that_training_did_not_have_is_a_warning(predictor: DosePredictor) -> None:
+    below = predictor.card.accepts.usual_levels_gy[0] - 6.0
+    findings = predictor.predict(anatomy(levels=(below, below))).findings
+    assert [f.where["roi"] for f in findings if f.code == "level-outside-training"] == ["PTV_7000", "PTV_5600"]
+
+
+def test_an_empty_target_is_refused(predictor: DosePredictor) -> None:
+    case = box_anatomy({"PTV_7000": (70.0, MIDDLE), "PTV_5600": (56.0, (slice(0, 0), slice(0, 0), slice(0, 0)))})
+    with pytest.raises(StructureRefusal) as refused:
+        predictor.predict(case)
+    assert (refused.value.code, refused.value.where) == ("structure-empty", {"roi": "PTV_5600"})
+
+
+def test_a_target_outside_the_body_is_refused(predictor: DosePredictor) -> None:
+    with pytest.raises(ModelRefusal) as refused:
+        predictor.predict(anatomy(body=(slice(None), slice(1, -1), slice(30, 40))))
+    assert refused.value.code in ("prediction-target", "prediction-zero")
+
+
+def test_an_empty_body_is_refused(predictor: DosePredictor) -> None:
+    with pytest.raises(StructureRefusal) as refused:
+        predictor.predict(anatomy(body=(slice(0, 0), slice(0, 0), slice(0, 0))))
+    assert refused.value.code == "body-empty"
