@@ -121,6 +121,7 @@ def _log(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.logging.level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @app.command()

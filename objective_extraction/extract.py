@@ -8,7 +8,6 @@ dose that can be reached only adds its own size as bias.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from bridge.rt.derive import overlap_fraction, ring, subtract
 from bridge.rt.dvh import Dvh, DvhPolicy
@@ -37,6 +36,7 @@ def extract_objectives(
     structures: Sequence[Structure],
     prescription: Prescription,
     dose: Dose,
+    dvhs: Sequence[Dvh],
     *,
     case: CaseReference,
     dose_source: DoseSource,
@@ -54,6 +54,8 @@ def extract_objectives(
         Target levels; other structures of kind ``target`` get no objectives.
     dose
         In the structures' frame of reference.
+    dvhs
+        DVHs of the structures in this dose, made by ``policy``; those that are missing are computed.
     case, dose_source, provenance
         What the objectives are for, and where they come from.
     settings, policy
@@ -69,7 +71,12 @@ def extract_objectives(
     GeometryRefusal
         Structures and dose are in different frames of reference.
     """
-    extraction = _Extraction(structures, prescription, settings, partial(compute_dvh, dose=dose, policy=policy))
+    known = {dvh.roi_number: dvh for dvh in dvhs}
+
+    def dvh_of(structure: Structure) -> Dvh:
+        return known.get(structure.number) or compute_dvh(structure, dose, policy)
+
+    extraction = _Extraction(structures, prescription, settings, dvh_of)
     for level in prescription.levels:
         extraction.take_target(level)
     for structure in structures:

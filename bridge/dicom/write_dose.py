@@ -33,7 +33,7 @@ def write_rtdose(
     sop_instance_uid: str,
     series_instance_uid: str,
     path: Path,
-    description: str = f"PREDICTED DOSE - {NOT_FOR_CLINICAL_USE}",
+    label: str = "PREDICTED DOSE",
 ) -> None:
     """Write a plan's total dose as RTDOSE (PS3.3 C.8.8.3), atomically.
 
@@ -45,8 +45,8 @@ def write_rtdose(
         SOP Instance UID of the RTPLAN that the dose is attached to; PLAN summation asks for one that resolves.
     bits
         Per pixel; the error is at most half of maximum / 65535 or maximum / 2147483647.
-    description
-        Series Description, at most 64 characters.
+    label
+        Begins the Series Description, which ends in NOT FOR CLINICAL USE whatever the label; at most 41 characters.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def write_rtdose(
         frame_of_reference_uid=dose.grid.frame_of_reference_uid,
     )
     set_equipment(dataset, provenance)
-    dataset.SeriesDescription = bounded_text(description, 64, "The series description")
+    dataset.SeriesDescription = bounded_text(f"{label} - {NOT_FOR_CLINICAL_USE}", 64, "The dose label")
     dataset.InstanceNumber = 1
     dataset.ContentDate, dataset.ContentTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime
     dataset.ImagePositionPatient = [decimal_string(value) for value in affine[:3, 3]]

@@ -92,12 +92,14 @@ def external_of(case: PatientCase) -> Structure | None:
 
 
 def dose_grid(ct_grid: Grid, points_mm: Points, spacing_mm: float) -> Grid:
-    """Lay an isotropic grid over the box around some points, oriented as the CT and not beyond it.
+    """Lay an isotropic grid over the box around some points, oriented as the CT.
+
+    The outermost voxel centres lie on or outside the box, so that dose can be interpolated everywhere in it.
 
     Parameters
     ----------
     ct_grid
-        Gives axes, frame of reference and outer limits.
+        Gives axes and frame of reference; nothing outside its voxels is covered.
     points_mm
         ``(n, 3)`` patient positions to cover.
     spacing_mm
@@ -107,7 +109,7 @@ def dose_grid(ct_grid: Grid, points_mm: Points, spacing_mm: float) -> Grid:
     low = np.maximum(index.min(axis=0), -0.5)
     high = np.minimum(index.max(axis=0), np.array(ct_grid.shape) - 0.5)
     ct_spacing: FloatArray = np.array(ct_grid.spacing_mm)
-    counts = np.maximum(np.ceil((high - low) * ct_spacing / spacing_mm - 1e-6), 1).astype(int)
+    counts = np.ceil((high - low) * ct_spacing / spacing_mm - 1e-6).astype(int) + 1
     first = (low + high) / 2.0 - (counts - 1) / 2.0 * spacing_mm / ct_spacing
     affine = np.eye(4)
     affine[:3, :3] = ct_grid.affine[:3, :3] / ct_spacing * spacing_mm

@@ -7,7 +7,6 @@ derived structure is rasterised, measured and exported like any other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 import shapely
@@ -26,6 +25,9 @@ _SIMPLIFY_MM = 0.2
 """Contour detail finer than this is dropped before a margin is grown; a margin is not known better."""
 
 
+_SEGMENTS = 8
+"""Straight pieces of a quarter circle of a grown corner: off by 0.15 mm at a radius of 30 mm."""
+
 _SAME_PLANE_MM = 0.05
 """Planes of two structures closer than this are one plane."""
 
@@ -35,7 +37,7 @@ class _Regions:
 
     def __init__(self, structure: Structure) -> None:
         self.slabs = np.zeros((0, 2)) if structure.is_empty else structure.slab_edges_mm("half_slice")
-        self._regions = [_even_odd(plane) for plane in structure.planes]
+        self._regions = [plane.region for plane in structure.planes]
 
     def at(self, z_mm: float) -> Geometry:
         """Give the region of the slab that holds a height; nothing above and below the structure."""
@@ -54,7 +56,8 @@ class _Regions:
         distance = np.maximum(np.maximum(self.slabs[:, 0] - z_mm, z_mm - self.slabs[:, 1]), 0.0)
         near = np.flatnonzero(distance < margin_mm)
         regions = shapely.simplify([self._regions[index] for index in near], _SIMPLIFY_MM)
-        return shapely.union_all(shapely.buffer(regions, np.sqrt(margin_mm**2 - distance[near] ** 2)))
+        radius = np.sqrt(margin_mm**2 - distance[near] ** 2)
+        return shapely.union_all(shapely.buffer(regions, radius, quad_segs=_SEGMENTS))
 
 
 def union(structures: Sequence[Structure], *, number: int, name: str, kind: RoiKind) -> Structure:
@@ -173,13 +176,6 @@ def _require_same_frame(structures: Sequence[Structure]) -> None:
             "frame-of-reference",
             f"Structures of different frames of reference cannot be combined: {', '.join(sorted(frames))}.",
         )
-
-
-def _even_odd(plane: Plane) -> Geometry:
-    """Give the even-odd region of a plane's loops."""
-    loops = [shapely.make_valid(shapely.Polygon(loop)) for loop in plane.loops]
-    nothing: Geometry = shapely.Polygon()
-    return reduce(shapely.symmetric_difference, loops, nothing)
 
 
 def _distinct(heights: FloatArray) -> FloatArray:

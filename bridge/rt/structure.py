@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Literal
 
 import numpy as np
+import shapely
 
 from bridge.rt.arrays import FloatArray, Loop
 from bridge.rt.errors import GeometryRefusal
@@ -53,6 +55,13 @@ class Plane:
             loops.append(points)
         object.__setattr__(self, "loops", tuple(loops))
         object.__setattr__(self, "z_mm", float(self.z_mm))
+
+    @cached_property
+    def region(self) -> shapely.Geometry:
+        """The even-odd region that the loops bound, in x, y mm; an empty polygon without loops."""
+        loops = [shapely.make_valid(shapely.Polygon(loop)) for loop in self.loops]
+        nothing: shapely.Geometry = shapely.Polygon()
+        return reduce(shapely.symmetric_difference, loops, nothing)
 
 
 @dataclass(frozen=True, eq=False)

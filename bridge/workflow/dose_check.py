@@ -92,6 +92,7 @@ def extract_files(
         structures,
         prescription,
         dose.dose,
+        (),
         case=CaseReference(
             structure_set.sop_instance_uid, dose.study_instance_uid, dose.dose.grid.frame_of_reference_uid
         ),

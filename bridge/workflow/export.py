@@ -87,7 +87,9 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(staging, folder)
     except OSError as error:
-        raise StorageFailure("export", f"The results of case {case_id} cannot be written: {error.strerror}.") from error
+        raise StorageFailure(
+            "export", f"The results of case {case_id} cannot be written: {error.strerror or error}."
+        ) from error
     return [Artifact(kind, name, _sha256(folder / name), uids.get(kind)) for kind, name in ARTIFACT_FILES.items()]
 
 
@@ -129,7 +131,7 @@ def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[s
         sop_instance_uid=uids["predicted_dose"],
         series_instance_uid=derived_uid(*key, "dose series"),
         path=folder / ARTIFACT_FILES["predicted_dose"],
-        description=settings.labels.dose_series,
+        label=settings.labels.dose_series,
     )
     return uids
 

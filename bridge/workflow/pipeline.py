@@ -121,6 +121,7 @@ def predict_case(
         case.structures,
         _prescribed(case),
         prediction.dose,
+        dvhs,
         case=CaseReference(
             case.identity.structure_set_uid, case.identity.study_instance_uid, anatomy.grid.frame_of_reference_uid
         ),

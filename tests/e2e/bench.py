@@ -123,7 +123,7 @@ class Bench:
     def send(self, *files: Path, calling: str = TPS_AE) -> subprocess.CompletedProcess[str]:
         """Send files with DCMTK's storescu."""
         command = [
-            require_program("storescu"), "-v", "-aet", calling, "-aec", BRIDGE_AE, "127.0.0.1", str(self.port),
+            require_program("storescu"), "-v", "-R", "-aet", calling, "-aec", BRIDGE_AE, "127.0.0.1", str(self.port),
             *map(str, files),
         ]  # fmt: skip
         return subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -84,11 +84,10 @@ def test_a_sent_patient_comes_back_as_dose_plan_objectives_and_report(
     bench: Bench, patient: list[Path], record_property: Callable[[str, object], None]
 ) -> None:
     with orthanc(bench.folder) as (dicom_port, http_port), tps(bench) as arrived:
-        both = ["predicted_plan", "predicted_dose"]
         bench.settings = {
             "destinations": [
-                {"name": "tps", "ae_title": TPS_AE, "host": "127.0.0.1", "port": bench.tps_port, "send": both},
-                {"name": "archive", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": dicom_port, "send": both},
+                {"name": "tps", "ae_title": TPS_AE, "host": "127.0.0.1", "port": bench.tps_port},
+                {"name": "archive", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": dicom_port},
             ]
         }
         bench.start()

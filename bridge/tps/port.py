@@ -1,0 +1,26 @@
+"""TpsPort: the one thing that the bridge asks of a planning system."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bridge.tps.receipt import Receipt
+from objective_extraction.objective_set import ObjectiveSet
+
+__all__ = ["TpsPort"]
+
+
+class TpsPort(Protocol):
+    """A planning system that takes objectives: a folder for the Eclipse plug-in, or esapi_stub."""
+
+    def hand_over(self, objectives: ObjectiveSet) -> Receipt:
+        """Hand objectives over and say what became of them; handing the same over again changes nothing.
+
+        Raises
+        ------
+        Refusal
+            The system cannot take this set at all.
+        Failure
+            The system cannot be reached.
+        """
+        ...

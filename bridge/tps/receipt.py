@@ -1,0 +1,121 @@
+"""Receipts: what a planning system took of an objective set, and what not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure
+from objective_extraction.objective_set import ObjectiveSet
+
+__all__ = ["Outcome", "Receipt", "read_receipt"]
+
+_LARGEST_BYTES = 5_000_000
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(_Strict):
+    """What became of one thing that was asked for.
+
+    Attributes
+    ----------
+    objective
+        Position in the objective set, from 0; None for a derived structure, the prescription, or the normal tissue
+        objective.
+    structure
+        Name of its structure, empty where there is none.
+    what
+        What was asked, in words.
+    reason
+        Why it was refused; empty where it was not.
+    """
+
+    objective: int | None = Field(default=None, ge=0)
+    structure: str = Field(default="", max_length=64)
+    what: str = Field(max_length=200)
+    reason: str = Field(default="", max_length=1000)
+
+
+class Receipt(_Strict):
+    """The answer to a hand-over.
+
+    Attributes
+    ----------
+    version
+        Of this format.
+    objectives_sha256
+        Hash of the objective set that it answers.
+    state
+        ``"waiting"``: handed over, not yet applied to a plan. ``"applied"``: applied as far as it says.
+    taken_by
+        Program and version that applied it.
+    plan_uid
+        UID of the plan that got the objectives, or None.
+    created_utc
+        When.
+    added, refused
+        What was added to the plan, and what was not.
+    notes
+        Anything else that a planner should know.
+    """
+
+    version: Literal["1.0"] = "1.0"
+    objectives_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    state: Literal["waiting", "applied"]
+    taken_by: str = Field(min_length=1, max_length=64)
+    plan_uid: str | None = Field(default=None, pattern=r"^[0-9.]{1,64}$")
+    created_utc: AwareDatetime
+    added: tuple[Outcome, ...] = ()
+    refused: tuple[Outcome, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_receipt(path: Path, objectives: ObjectiveSet) -> Receipt:
+    """Read the receipt that answers an objective set.
+
+    Raises
+    ------
+    Refusal
+        Not a receipt (``receipt-invalid``), or one that speaks of objectives that the set does not have.
+    ApprovalRefusal
+        The receipt answers another objective set (``receipt-of-other-objectives``).
+    StorageFailure
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_LARGEST_BYTES + 1)
+    except OSError as error:
+        raise StorageFailure(
+            "receipt-read", f"The receipt cannot be read: {error.strerror}.", file=path.name
+        ) from error
+    if len(data) > _LARGEST_BYTES:
+        raise Refusal("receipt-invalid", f"A receipt has at most {_LARGEST_BYTES} bytes.", file=path.name)
+    try:
+        receipt = Receipt.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Refusal(
+            "receipt-invalid", f"This is not a receipt: {first['msg']} (at {place}).", file=path.name
+        ) from error
+    if receipt.objectives_sha256 != objectives.sha256:
+        raise ApprovalRefusal(
+            "receipt-of-other-objectives",
+            f"The receipt answers the objectives {receipt.objectives_sha256}, not {objectives.sha256}: hand these over "
+            "again.",
+            file=path.name,
+        )
+    positions = [outcome.objective for outcome in (*receipt.added, *receipt.refused) if outcome.objective is not None]
+    if positions and max(positions) >= len(objectives.objectives):
+        raise Refusal(
+            "receipt-invalid",
+            f"The receipt speaks of objective {max(positions)}, but there are {len(objectives.objectives)}.",
+            file=path.name,
+        )
+    return receipt
