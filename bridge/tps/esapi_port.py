@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 
 from bridge import __version__
 from bridge.rt.prescription import Prescription
@@ -17,7 +17,14 @@ from esapi_stub.rules import HostException
 from esapi_stub.structure_set import SegmentVolume, Structure
 from esapi_stub.values import DoseValue
 from objective_extraction.objective_set import DerivedStructure, ObjectiveSet
-from objective_extraction.objectives import GeudObjective, LineObjective, MeanObjective, Objective, PointObjective
+from objective_extraction.objectives import (
+    GeudObjective,
+    LineObjective,
+    MeanObjective,
+    NormalTissueObjective,
+    Objective,
+    PointObjective,
+)
 
 __all__ = ["LINE_VOLUMES_PERCENT", "EsapiPort", "apply_to_esapi"]
 
@@ -55,32 +62,42 @@ class EsapiPort:
             What was added, and what was refused and why.
         """
         setup = self._plan.OptimizationSetup
+        made: list[Outcome] = []
         added: list[Outcome] = []
         refused: list[Outcome] = []
 
-        def attempt(outcome: Outcome, act: object, *arguments: object) -> None:
+        def attempt(done: list[Outcome], outcome: Outcome, act: Callable[[], None]) -> None:
             try:
-                act(*arguments)  # type: ignore[operator]
+                act()
             except (HostException, _Refused) as error:
                 refused.append(outcome.model_copy(update={"reason": str(error)}))
             else:
-                added.append(outcome)
+                done.append(outcome)
 
         before = setup.Objectives
         for objective in before:
             setup.RemoveObjective(objective)
         for recipe in objectives.derived_structures:
-            attempt(Outcome(structure=recipe.name, what=f"make {recipe}"[:200]), self._derive, recipe)
+            attempt(made, Outcome(structure=recipe.name, what=f"make {recipe}"[:200]), partial(self._derive, recipe))
         for position, asked in enumerate(objectives.objectives):
-            attempt(Outcome(objective=position, structure=asked.roi_name, what=_words(asked)), self._add, asked)
+            attempt(
+                added,
+                Outcome(objective=position, structure=asked.roi_name, what=_words(asked)),
+                partial(self._add, asked),
+            )
         if objectives.normal_tissue is not None:
-            attempt(Outcome(what="normal tissue objective"), self._add_normal_tissue, objectives)
+            attempt(
+                added,
+                Outcome(what="normal tissue objective"),
+                partial(self._add_normal_tissue, objectives.normal_tissue),
+            )
         return Receipt(
             objectives_sha256=objectives.sha256,
             state="applied",
             taken_by=f"esapi_stub {__version__}",
             plan_uid=self._plan.UID,
             created_utc=datetime.now(UTC),
+            made=tuple(outcome.structure for outcome in made),
             added=tuple(added),
             refused=tuple(refused),
             notes=(f"{len(before)} objectives that were in the plan were removed.",) if before else (),
@@ -121,10 +138,8 @@ class EsapiPort:
                 operator, dose = _OPERATORS[objective.operator], self._dose(objective.dose_gy)
                 setup.AddPointObjective(structure, operator, dose, objective.volume_percent, objective.priority)
 
-    def _add_normal_tissue(self, objectives: ObjectiveSet) -> None:
-        setup, asked = self._plan.OptimizationSetup, objectives.normal_tissue
-        if asked is None:
-            return
+    def _add_normal_tissue(self, asked: NormalTissueObjective) -> None:
+        setup = self._plan.OptimizationSetup
         if asked.distance_mm is None:
             setup.AddAutomaticNormalTissueObjective(asked.priority)
         else:

@@ -58,8 +58,10 @@ class Receipt(_Strict):
         UID of the plan that got the objectives, or None.
     created_utc
         When.
+    made
+        Names of the derived structures that were made.
     added, refused
-        What was added to the plan, and what was not.
+        What was asked of the optimizer in the plan, and what was not.
     notes
         Anything else that a planner should know.
     """
@@ -70,6 +72,7 @@ class Receipt(_Strict):
     taken_by: str = Field(min_length=1, max_length=64)
     plan_uid: str | None = Field(default=None, pattern=r"^[0-9.]{1,64}$")
     created_utc: AwareDatetime
+    made: tuple[str, ...] = ()
     added: tuple[Outcome, ...] = ()
     refused: tuple[Outcome, ...] = ()
     notes: tuple[str, ...] = ()
