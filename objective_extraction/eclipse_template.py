@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -36,8 +38,49 @@ _NO_OPERATOR = "99"
 _TARGET_COLOUR, _OTHER_COLOUR = 255, 65280
 """Red and green as R + 256 G + 65536 B."""
 
-TemplateObjective = tuple[str, str, str, float, float | None, float]
-"""Structure id, type code, operator code, dose in Gy, volume in % or None, priority."""
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August",
+    "September", "October", "November", "December",
+)  # fmt: skip
+"""In English whatever the locale."""
+
+_LONGEST_DESCRIPTION = 254
+"""What the smallest comment field of Eclipse takes; no limit is known for a template's description."""
+
+
+@dataclass(frozen=True)
+class TemplateObjective:
+    """One ``Objective`` node: a whole objective, or one point of a line.
+
+    Attributes
+    ----------
+    structure
+        Structure id.
+    kind
+        ``0`` point, ``1`` line, ``2`` mean, ``3`` gEUD.
+    operator
+        ``0`` upper, ``1`` lower, ``2`` exact, ``99`` none (mean).
+    dose_gy, volume_percent, priority, a
+        Volume and gEUD exponent are None where the kind has none.
+    group
+        0, or the number that the points of one line share.
+    """
+
+    structure: str
+    kind: str
+    operator: str
+    dose_gy: float
+    volume_percent: float | None
+    priority: float
+    a: float | None
+    group: int
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """A tree builder that refuses document types, and with them every entity but the five of XML."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError(f"a document type {name!r} has no place in it")
 
 
 def write_template(objectives: ObjectiveSet, path: Path) -> None:
@@ -66,11 +109,12 @@ def template_xml(objectives: ObjectiveSet) -> bytes:
     _text(root, "Type", "Helios")
     _optimizer(root, objectives.normal_tissue)
     structures = SubElement(root, "ObjectivesAllStructures")
-    targets = {level.roi_number for level in objectives.prescription.levels}
+    targets = {level.roi_name for level in objectives.prescription.levels}
+    targets |= {s.name for s in objectives.derived_structures if s.operation == "subtract" and s.of[0] in targets}
     group = 0
     for name in dict.fromkeys(objective.roi_name for objective in objectives.objectives):
         of_one = [objective for objective in objectives.objectives if objective.roi_name == name]
-        group = _structure(structures, name, of_one[0].roi_number in targets, of_one, group)
+        group = _structure(structures, name, name in targets, of_one, group)
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
@@ -85,7 +129,8 @@ def read_template(path: Path) -> tuple[TemplateObjective, ...]:
         The file is not an objective template (``template-invalid``).
     """
     try:
-        root = ElementTree.fromstring(path.read_bytes())  # noqa: S314 - written by ourselves, entities are not expanded
+        parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - a document type is refused
+        root = ElementTree.fromstring(path.read_bytes(), parser)  # noqa: S314 - as above
         return tuple(
             _row(str(structure.attrib["ID"]), node)
             for structure in root.iterfind("ObjectivesAllStructures/ObjectivesOneStructure")
@@ -101,14 +146,29 @@ def _row(structure: str, node: Element) -> TemplateObjective:
         return float(text) if text else None
 
     dose, priority = number("Dose"), number("Priority")
-    kind, operator = node.findtext("Type"), node.findtext("Operator")
-    if dose is None or priority is None or kind is None or operator is None:
-        raise ValueError(f"an objective of {structure} lacks its type, operator, dose or priority")
-    return structure, kind, operator, dose, number("Volume"), priority
+    kind, operator, group = node.findtext("Type"), node.findtext("Operator"), node.findtext("Group")
+    if dose is None or priority is None or kind is None or operator is None or group is None:
+        raise ValueError(f"an objective of {structure} lacks its type, operator, dose, priority or group")
+    return TemplateObjective(
+        structure, kind, operator, dose, number("Volume"), priority, number("ParameterA"), int(group)
+    )
+
+
+def _description(objectives: ObjectiveSet) -> str:
+    """Say what it is, the start of its hash, and which structures must be made before it fits."""
+    text = f"{objectives.dose_source.upper()} - {NOT_FOR_CLINICAL_USE} - {objectives.sha256[:12]}"
+    derived = [structure.name for structure in objectives.derived_structures]
+    if not derived:
+        return text
+    named = f"{text}. Make first: {', '.join(derived)}."
+    if len(named) <= _LONGEST_DESCRIPTION:
+        return named
+    return f"{text}. Make first: the {len(derived)} derived structures of objectives.json."
 
 
 def _preview(root: Element, objectives: ObjectiveSet) -> None:
-    when = objectives.provenance.created_utc.strftime(" %B %d %Y %H:%M:%S:000")
+    created = objectives.provenance.created_utc.astimezone(UTC)
+    when = f" {_MONTHS[created.month - 1]} {created:%d %Y %H:%M:%S}:000"
     SubElement(
         root,
         "Preview",
@@ -119,7 +179,7 @@ def _preview(root: Element, objectives: ObjectiveSet) -> None:
             "Diagnosis": "",
             "TreatmentSite": "",
             "AssignedUsers": "",
-            "Description": f"{objectives.dose_source.upper()} - {NOT_FOR_CLINICAL_USE} - {objectives.sha256[:12]}",
+            "Description": _description(objectives),
             "LastModified": when,
             "ApprovalHistory": f"fdp-bridge Created [{when} ]",
         },

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from bridge.rt.derive import overlap_fraction, ring, subtract
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import compute_dvh
+from bridge.rt.errors import StructureRefusal
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from objective_extraction import findings as notes
+from objective_extraction.consistency import Overlap, about_objectives, about_overlap
 from objective_extraction.objective_set import CaseReference, DerivedStructure, DoseSource, ObjectiveSet
 from objective_extraction.objectives import Objective
 from objective_extraction.rules import organ_objectives, ring_objectives, target_lower, target_upper
@@ -70,6 +72,8 @@ def extract_objectives(
     ------
     GeometryRefusal
         Structures and dose are in different frames of reference.
+    StructureRefusal
+        A prescribed target has no contours (``target-missing``) or no dose (``target-outside-dose``).
     """
     known = {dvh.roi_number: dvh for dvh in dvhs}
 
@@ -83,6 +87,7 @@ def extract_objectives(
         if structure.kind == "organ":
             extraction.take_organ(structure)
     extraction.take_ring()
+    extraction.findings += about_objectives(extraction.objectives)
     return ObjectiveSet(
         case=case,
         prescription=prescription,
@@ -105,8 +110,7 @@ class _Extraction:
         settings: ExtractionSettings,
         dvh_of: Callable[[Structure], Dvh],
     ) -> None:
-        by_number = {structure.number: structure for structure in structures}
-        self.targets = {level.roi_number: by_number[level.roi_number] for level in prescription.levels}
+        self.targets = {level.roi_number: _target(structures, level) for level in prescription.levels}
         self.prescription = prescription
         self.external = next((s for s in structures if s.kind == "external" and not s.is_empty), None)
         self.settings = settings
@@ -121,7 +125,11 @@ class _Extraction:
         target = self.targets[level.roi_number]
         dvh = self._dvh(target)
         if dvh is None:
-            return
+            raise StructureRefusal(
+                "target-outside-dose",
+                f"No part of target {target.name!r} lies inside the dose grid; this dose is not for this case.",
+                roi=target.name,
+            )
         self.findings += notes.about_target(dvh, level, self.prescription.highest_gy)
         self.objectives += target_lower(target, dvh, level, self.settings)
         hotter = [
@@ -132,22 +140,36 @@ class _Extraction:
         if hotter:
             target, dvh = self._outside(target, hotter)
         if dvh is not None:
-            self.objectives += target_upper(target, dvh, level, self.settings)
+            higher = [other.dose_gy for other in self.prescription.levels if other.dose_gy > level.dose_gy]
+            self.objectives += target_upper(target, dvh, level, min(higher, default=None), self.settings)
 
     def take_organ(self, organ: Structure) -> None:
         """Ask that the organ gets no more, outside the targets where they overlap it much."""
-        dvh = self._dvh(organ)
-        if dvh is None:
+        whole = self._dvh(organ)
+        if whole is None:
             return
-        targets = list(self.targets.values())
-        overlap = overlap_fraction(organ, targets)
         mean = (organ.standard_name or organ.name) in self.settings.mean_objective_for
-        if 100.0 * overlap > self.settings.overlap_percent:
-            overlapping = [target for target in targets if overlap_fraction(organ, [target]) > _TOUCHING]
-            self.findings.append(notes.overlap(organ, overlap, overlapping))
-            organ, dvh = self._outside(organ, overlapping)
-        if dvh is not None:
-            self.objectives += organ_objectives(organ, dvh, self.settings, mean=mean)
+        shared = {target.number: overlap_fraction(organ, [target]) for target in self.targets.values()}
+        overlapping = [target for target in self.targets.values() if shared[target.number] > _TOUCHING]
+        fraction = overlap_fraction(organ, overlapping) if len(overlapping) > 1 else max(shared.values())
+        made: tuple[Objective, ...]
+        if 100.0 * fraction > self.settings.overlap_percent:
+            self.findings.append(notes.overlap(organ, fraction, overlapping))
+            rest, dvh = self._outside(organ, overlapping)
+            if dvh is None:
+                return
+            made = organ_objectives(rest, dvh, self.settings, mean=mean, whole=(organ, whole))
+        else:
+            made = organ_objectives(organ, whole, self.settings, mean=mean)
+        if not made:
+            self.findings.append(notes.low_dose(organ, whole, self.settings.minimum_dose_gy))
+        self.objectives += made
+        for target in overlapping:
+            target_cc = self.dvh_of(target).volume_cc
+            between = Overlap(
+                organ.name, target.name, whole.volume_cc, target_cc, shared[target.number] * whole.volume_cc
+            )
+            self.findings += about_overlap(between, self.objectives)
 
     def take_ring(self) -> None:
         """Ask for the fall-off around the targets."""
@@ -163,6 +185,7 @@ class _Extraction:
         dvh = self._dvh(shell)
         if dvh is None:
             return
+        self.findings += notes.about_hot_spot(dvh, self.prescription.highest_gy)
         recipe = DerivedStructure(
             name, "ring", tuple(target.name for target in targets), within=self.external.name, inner_mm=inner,
             outer_mm=outer,
@@ -198,3 +221,15 @@ class _Extraction:
             number += 1
             candidate = f"{name[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
         return candidate
+
+
+def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
+    found = [structure for structure in structures if structure.number == level.roi_number and not structure.is_empty]
+    if not found:
+        raise StructureRefusal(
+            "target-missing",
+            f"Target {level.roi_name!r} (ROI {level.roi_number}) has a prescription of {level.dose_gy:g} Gy and no "
+            "contours; draw it, or take its prescription away.",
+            roi=level.roi_name,
+        )
+    return found[0]

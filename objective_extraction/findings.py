@@ -9,7 +9,7 @@ from bridge.rt.findings import Finding
 from bridge.rt.prescription import TargetLevel
 from bridge.rt.structure import Structure
 
-__all__ = ["about_coverage", "about_target", "no_ring", "overlap", "swallowed"]
+__all__ = ["about_coverage", "about_hot_spot", "about_target", "low_dose", "no_ring", "overlap", "swallowed"]
 
 _LEAST_COVERAGE = 0.95
 _HOT_SPOT = 1.15
@@ -19,20 +19,26 @@ _WHOLE = 1.0 - 1e-6
 def about_target(dvh: Dvh, level: TargetLevel, highest_gy: float) -> list[Finding]:
     """Tell where the dose covers a target too little, or is hotter than any plan should be."""
     found = []
-    d95, hottest = dvh.dose_at_percent(95), dvh.dose_at_cc(0.03)
+    d95 = dvh.dose_at_percent(95)
     if d95 < _LEAST_COVERAGE * level.dose_gy:
         message = (
             f"D95% of {level.roi_name!r} is {d95:.2f} Gy, below {100 * _LEAST_COVERAGE:g} % of "
             f"its {level.dose_gy:g} Gy; the objectives ask for its prescription all the same."
         )
         found.append(Finding("target-not-covered", "warning", message, {"roi": level.roi_name}))
-    if hottest > _HOT_SPOT * highest_gy:
-        message = (
-            f"D0.03cc of {level.roi_name!r} is {hottest:.2f} Gy, above {100 * _HOT_SPOT:g} % of the highest "
-            f"prescription of {highest_gy:g} Gy."
-        )
-        found.append(Finding("hot-spot", "warning", message, {"roi": level.roi_name}))
-    return found
+    return found + about_hot_spot(dvh, highest_gy)
+
+
+def about_hot_spot(dvh: Dvh, highest_gy: float) -> list[Finding]:
+    """Tell where the near-maximum is hotter than any plan should be."""
+    hottest = dvh.dose_at_cc(0.03)
+    if hottest <= _HOT_SPOT * highest_gy:
+        return []
+    message = (
+        f"D0.03cc of {dvh.roi_name!r} is {hottest:.2f} Gy, above {100 * _HOT_SPOT:g} % of the highest prescription of "
+        f"{highest_gy:g} Gy."
+    )
+    return [Finding("hot-spot", "warning", message, {"roi": dvh.roi_name})]
 
 
 def about_coverage(structure: Structure, dvh: Dvh) -> list[Finding]:
@@ -64,6 +70,12 @@ def swallowed(structure: Structure, targets: Sequence[Structure]) -> Finding:
     names = ", ".join(target.name for target in targets)
     message = f"All of {structure.name!r} lies inside {names}; no upper objectives are made for it."
     return Finding("inside-target", "warning", message, {"roi": structure.name})
+
+
+def low_dose(organ: Structure, dvh: Dvh, minimum_gy: float) -> Finding:
+    """Tell that an organ gets too little for an objective to matter."""
+    message = f"{organ.name!r} gets {dvh.max_gy:.2f} Gy at most, not above {minimum_gy:g} Gy; it has no objectives."
+    return Finding("organ-low-dose", "info", message, {"roi": organ.name})
 
 
 def no_ring() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -87,7 +88,9 @@ def write_objective_set(objective_set: ObjectiveSet, path: Path) -> None:
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError as error:
-        raise StorageFailure("objectives-write", f"The objectives cannot be written: {error}.", file=path) from error
+        raise StorageFailure(
+            "objectives-write", f"The objectives cannot be written: {error.strerror}.", file=path
+        ) from error
 
 
 def read_objective_set(path: Path) -> ObjectiveSet:
@@ -103,9 +106,12 @@ def read_objective_set(path: Path) -> ObjectiveSet:
         The file cannot be read.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(_LARGEST_BYTES + 1)
     except OSError as error:
-        raise StorageFailure("objectives-read", f"The objectives cannot be read: {error}.", file=path) from error
+        raise StorageFailure(
+            "objectives-read", f"The objectives cannot be read: {error.strerror}.", file=path
+        ) from error
     with error_context({"file": path}):
         return objective_set_from_json(data)
 
@@ -113,9 +119,9 @@ def read_objective_set(path: Path) -> ObjectiveSet:
 def objective_set_from_json(data: bytes | str) -> ObjectiveSet:
     """Make an objective set of the file's content; raises as :func:`read_objective_set`."""
     if len(data) > _LARGEST_BYTES:
-        raise Refusal("objectives-json", f"{len(data)} bytes are too many for an objective set.")
+        raise Refusal("objectives-json", f"An objective set has at most {_LARGEST_BYTES} bytes.")
     try:
-        document = json.loads(data, object_pairs_hook=_unrepeated, parse_constant=_not_a_number)
+        document = json.loads(data, object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise Refusal("objectives-json", f"This is not the JSON of an objective set: {error}.") from error
     if isinstance(document, dict) and document.get("version") not in (None, ObjectiveSet.version):
@@ -141,8 +147,12 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _not_a_number(text: str) -> float:
-    raise ValueError(f"{text} is not a finite number")
+def _finite(text: str) -> float:
+    """Read a number, a whole one as an int: 30.0 fractions are 30."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return int(number) if number.is_integer() else number
 
 
 def _require_schema(document: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["ExtractionSettings", "TargetUpperLimit"]
 
@@ -32,6 +33,8 @@ class ExtractionSettings:
         An organ with more than this part of it inside a target gets its objectives outside the targets.
     mean_objective_for
         Standard names of parallel organs, which get an upper mean dose as well.
+    organ_form
+        ``"points"``, or ``"line"`` for one objective along the whole curve, which Eclipse takes from a template only.
     target_lower_volumes_percent, target_upper_limits
         Volumes of a target's objectives.
     ring_inner_mm, ring_outer_mm, ring_volumes_percent
@@ -46,6 +49,7 @@ class ExtractionSettings:
     margin_percent: float = 0.0
     overlap_percent: float = 5.0
     mean_objective_for: tuple[str, ...] = ("Parotid_L", "Parotid_R", "Larynx", "Esophagus", "Cavity_Oral")
+    organ_form: Literal["points", "line"] = "points"
     target_lower_volumes_percent: tuple[float, ...] = (98.0, 95.0)
     target_upper_limits: tuple[TargetUpperLimit, ...] = (
         TargetUpperLimit(0.0, 110.0),

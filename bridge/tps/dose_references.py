@@ -20,7 +20,8 @@ class DoseReferences:
     references
         The prescription of every target first, then one for every objective that has a place.
     left_out
-        Objectives that have none: means, gEUDs and lines, and those of structures that no structure set holds.
+        Objectives that have none: means, gEUDs and lines, upper points of a target above 0 % (there is a Target
+        Maximum Dose, but no part that may exceed it), and those of structures that no structure set holds.
     """
 
     references: tuple[DoseReference, ...]
@@ -30,7 +31,7 @@ class DoseReferences:
 def dose_references(objectives: ObjectiveSet) -> DoseReferences:
     """Map objectives to dose references (PS3.3 C.8.8.10).
 
-    A target's lower point becomes a minimum dose with the part that may get less, its upper point a maximum. An
+    A target's lower point becomes a minimum dose with the part that may get less, its upper point at 0 % a maximum. An
     organ's upper point at 0 % becomes a limit for any part, and one at v % a maximum dose that at most v % may exceed.
     """
     levels = {level.roi_number: level for level in objectives.prescription.levels}
@@ -61,6 +62,8 @@ def _reference(objective: Objective, is_target: bool) -> DoseReference | None:
             number, text, True, weight, target_minimum_gy=dose, target_underdose_percent=100.0 - volume
         )
     if is_target:
+        if volume > 0:
+            return None
         return DoseReference(number, text, True, weight, target_maximum_gy=dose)
     if objective.operator == "lower":
         return None

@@ -1,0 +1,106 @@
+"""Whether objectives can be met together: points out of order, targets against organs, demands on the overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bridge.rt.findings import Finding
+from objective_extraction.objectives import Objective, PointObjective
+from objective_extraction.rules import NEAR_MAXIMUM_CC
+
+__all__ = ["Overlap", "about_objectives", "about_overlap"]
+
+
+def about_objectives(objectives: Iterable[Objective]) -> list[Finding]:
+    """Tell where the point objectives of one structure contradict each other.
+
+    A DVH never rises: of two upper points the one at the larger volume must have the lower dose, and a lower point
+    must not ask for more dose than an upper point allows to a smaller or the same volume.
+    """
+    of_structure: dict[str, list[PointObjective]] = {}
+    for objective in objectives:
+        if isinstance(objective, PointObjective):
+            of_structure.setdefault(objective.roi_name, []).append(objective)
+    return [finding for name, points in of_structure.items() for finding in _of_one(name, points)]
+
+
+def _of_one(name: str, points: Sequence[PointObjective]) -> list[Finding]:
+    found = []
+    where = {"roi": name}
+    ascending = sorted(points, key=lambda point: (point.volume_percent, -point.dose_gy))
+    uppers = [point for point in ascending if point.operator == "upper"]
+    lowers = [point for point in ascending if point.operator == "lower"]
+    for of_one_kind in (uppers, lowers):
+        for first, second in pairwise(of_one_kind):
+            if second.dose_gy >= first.dose_gy:
+                message = (
+                    f"{name!r}: {second.operator} {second.dose_gy:g} Gy at {second.volume_percent:g} % adds nothing "
+                    f"beside {first.dose_gy:g} Gy at {first.volume_percent:g} %, or has its points out of order."
+                )
+                found.append(Finding("points-not-monotone", "warning", message, where))
+    for lower in lowers:
+        for upper in uppers:
+            if upper.volume_percent < lower.volume_percent and upper.dose_gy < lower.dose_gy:
+                message = (
+                    f"{name!r} is asked for at least {lower.dose_gy:g} Gy at {lower.volume_percent:g} % and for at "
+                    f"most {upper.dose_gy:g} Gy at {upper.volume_percent:g} %; both cannot be met."
+                )
+                found.append(Finding("objectives-contradict", "warning", message, where))
+    return found
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What an organ and a target share.
+
+    Attributes
+    ----------
+    organ, target
+        Names.
+    organ_cc, target_cc, shared_cc
+        Volumes.
+    """
+
+    organ: str
+    target: str
+    organ_cc: float
+    target_cc: float
+    shared_cc: float
+
+
+def about_overlap(overlap: Overlap, objectives: Iterable[Objective]) -> list[Finding]:
+    """Tell where an upper point of an organ and a lower point of a target compete for the volume that they share.
+
+    The lower point of ``v`` % lets ``(1 - v) V`` of the target stay below its dose. Where the shared volume exceeds
+    that and what the upper point allows, no dose meets both (``overlap-contradicts``); where it exceeds only the
+    latter, the shared part of the target must stay cold (``overlap-cold-target``). The worst pair is told.
+    """
+    points = [objective for objective in objectives if isinstance(objective, PointObjective)]
+    uppers = [point for point in points if point.roi_name == overlap.organ and point.operator == "upper"]
+    lowers = [point for point in points if point.roi_name == overlap.target and point.operator == "lower"]
+    worst: tuple[float, str, PointObjective, PointObjective] | None = None
+    for upper in uppers:
+        allowed_cc = max(upper.volume_percent / 100.0 * overlap.organ_cc, NEAR_MAXIMUM_CC)
+        for lower in lowers:
+            excess_cc = overlap.shared_cc - allowed_cc
+            if upper.dose_gy >= lower.dose_gy or excess_cc <= 0:
+                continue
+            may_be_cold_cc = (1.0 - lower.volume_percent / 100.0) * overlap.target_cc
+            impossible = excess_cc > may_be_cold_cc
+            rank = excess_cc + (1e6 if impossible else 0.0)
+            if worst is None or rank > worst[0]:
+                worst = (rank, "overlap-contradicts" if impossible else "overlap-cold-target", upper, lower)
+    if worst is None:
+        return []
+    _, code, upper, lower = worst
+    consequence = (
+        "both cannot be met" if code == "overlap-contradicts" else "it can be met only by a cold part of the target"
+    )
+    message = (
+        f"{overlap.organ!r} and {overlap.target!r} share {overlap.shared_cc:.2f} cc; the organ is asked for at most "
+        f"{upper.dose_gy:g} Gy at {upper.volume_percent:g} %, the target for at least {lower.dose_gy:g} Gy at "
+        f"{lower.volume_percent:g} %: {consequence}."
+    )
+    return [Finding(code, "warning", message, {"roi": overlap.organ, "target": overlap.target})]
