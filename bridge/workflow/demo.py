@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge.dicom.phantom import write_head_and_neck_phantom
 from bridge.dicom.read_dose import read_dose
+from bridge.rt.arrays import FloatArray
 from bridge.rt.errors import ModelRefusal
 from bridge.tps.esapi_port import apply_to_esapi
 from bridge.workflow.export import ARTIFACT_FILES
@@ -60,7 +61,7 @@ def run_demo(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pa
     again = measure(
         result.case.structures, read_dose(result_folder / ARTIFACT_FILES["predicted_dose"]), dvh_policy(settings)
     )
-    volumes = np.arange(1.0, 100.0)
+    volumes: FloatArray = np.arange(1, 100).astype(np.float64)
     change_gy = max(
         float(np.abs(one.curve(volumes) - other.curve(volumes)).max())
         for one, other in zip(result.dvhs, again, strict=True)
