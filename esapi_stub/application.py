@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -139,7 +140,7 @@ class Course:
         number = len(self._plans) + 1
         plan = ExternalPlanSetup(
             f"Plan{number}",
-            f"{structureSet.UID}.{number}",
+            _plan_uid(structureSet.UID, self._patient.Courses.index(self), number),
             structureSet,
             self._dose_unit,
             self._patient.require_modifications,
@@ -151,6 +152,12 @@ class Course:
     def _require_new_plan_id(self, identifier: str) -> None:
         if any(plan.Id == identifier for plan in self._plans):
             raise ArgumentException("id-unique", f"there is a plan {identifier!r} already")
+
+
+def _plan_uid(*parts: object) -> str:
+    """Give a UID of the 2.25 root (PS3.5 B.2) for a plan: the same for the same parts, however long they are."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 
 
 class Application:

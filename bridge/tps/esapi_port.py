@@ -31,6 +31,9 @@ __all__ = ["LINE_VOLUMES_PERCENT", "EsapiPort", "apply_to_esapi"]
 LINE_VOLUMES_PERCENT = (0.0, 5.0, 20.0, 40.0, 60.0, 80.0, 95.0)
 """Where a line objective is sampled: ESAPI has no call that adds a line."""
 
+_DERIVED_TYPE = "CONTROL"
+"""DICOM type of the structures that the port makes, by which it knows them again."""
+
 _OPERATORS = {"upper": OptimizationObjectiveOperator.Upper, "lower": OptimizationObjectiveOperator.Lower}
 
 
@@ -83,7 +86,7 @@ class EsapiPort:
             attempt(
                 added,
                 Outcome(objective=position, structure=asked.roi_name, what=_words(asked)),
-                partial(self._add, asked),
+                partial(self._add, asked, [outcome.structure for outcome in made]),
             )
         if objectives.normal_tissue is not None:
             attempt(
@@ -110,11 +113,13 @@ class EsapiPort:
         found = [structure for structure in self._plan.StructureSet.Structures if structure.Id == name]
         if not found:
             raise _Refused(f"the plan's structure set has no structure {name!r}")
-        return found[0]
+        return min(found, key=lambda structure: structure.IsEmpty)  # of one name, only one can have contours
 
-    def _structure_of(self, objective: Objective) -> Structure:
-        """Find a structure by ROI number, and hold its name against it; a derived one by its name."""
+    def _structure_of(self, objective: Objective, made: Sequence[str]) -> Structure:
+        """Find a structure by ROI number, and hold its name against it; a derived one by its name, if it was made."""
         if objective.roi_number is None:
+            if objective.roi_name not in made:
+                raise _Refused(f"the derived structure {objective.roi_name!r} could not be made")
             return self._named(objective.roi_name)
         found = [s for s in self._plan.StructureSet.Structures if objective.roi_number == s.ROINumber]
         if not found:
@@ -123,8 +128,8 @@ class EsapiPort:
             raise _Refused(f"ROI {objective.roi_number} is {found[0].Id!r} here, not {objective.roi_name!r}")
         return found[0]
 
-    def _add(self, objective: Objective) -> None:
-        setup, structure = self._plan.OptimizationSetup, self._structure_of(objective)
+    def _add(self, objective: Objective, made: Sequence[str]) -> None:
+        setup, structure = self._plan.OptimizationSetup, self._structure_of(objective, made)
         match objective:
             case MeanObjective():
                 setup.AddMeanDoseObjective(structure, self._dose(objective.dose_gy), objective.priority)
@@ -132,8 +137,13 @@ class EsapiPort:
                 operator, dose = _OPERATORS[objective.operator], self._dose(objective.dose_gy)
                 setup.AddEUDObjective(structure, operator, dose, objective.a, objective.priority)
             case LineObjective():
-                for point in objective.sampled(LINE_VOLUMES_PERCENT):
-                    self._add(point)
+                points = objective.sampled(LINE_VOLUMES_PERCENT)
+                if not points:
+                    raise _Refused(
+                        "the line is at 0 Gy wherever it is sampled, and a point at 0 Gy cannot be asked for"
+                    )
+                for point in points:
+                    self._add(point, made)
             case PointObjective():
                 operator, dose = _OPERATORS[objective.operator], self._dose(objective.dose_gy)
                 setup.AddPointObjective(structure, operator, dose, objective.volume_percent, objective.priority)
@@ -152,11 +162,14 @@ class EsapiPort:
             )
 
     def _derive(self, recipe: DerivedStructure) -> None:
-        """Make a derived structure, or shape the one that an earlier hand-over made."""
+        """Make a derived structure, or shape the one that an earlier hand-over made, never one that was drawn."""
         shape = self._shape(recipe)
         structures = self._plan.StructureSet
-        made = [structure for structure in structures.Structures if structure.Id == recipe.name]
-        structure = made[0] if made else structures.AddStructure("CONTROL", recipe.name)
+        present = [structure for structure in structures.Structures if structure.Id == recipe.name]
+        drawn = [structure for structure in present if structure.DicomType != _DERIVED_TYPE]
+        if drawn:
+            raise _Refused(f"{recipe.name!r} is drawn in the structure set, as {drawn[0].DicomType}: rename it")
+        structure = present[0] if present else structures.AddStructure(_DERIVED_TYPE, recipe.name)
         structure.SegmentVolume = shape
 
     def _shape(self, recipe: DerivedStructure) -> SegmentVolume:
