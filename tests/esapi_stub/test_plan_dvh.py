@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -59,6 +60,9 @@ def test_dose_at_volume(gray: World, centigray: World, volume_percent: float) ->
     assert by_cc.Dose == pytest.approx(expected_gy, abs=WITHIN_GY)
     assert relative.Dose == pytest.approx(100.0 * by_percent.Dose / 70.0, rel=1e-9)
     assert in_centigray.Dose == pytest.approx(100.0 * by_percent.Dose, rel=1e-9)
+    in_percent = centigray.plan.GetDoseAtVolume(centigray["Organ"], volume_percent, PERCENT_OF_VOLUME, RELATIVE)
+    assert in_percent.Unit is PERCENT
+    assert in_percent.Dose == pytest.approx(relative.Dose, rel=1e-9)
 
 
 @pytest.mark.parametrize("dose_gy", [30.0, 36.0, 40.0, 44.0, 50.0])
@@ -137,3 +141,11 @@ def test_a_new_plan(gray: World) -> None:
     assert plan.TotalDose.Equals(DoseValue(70.0, GY))
     assert plan.StructureSet.UID == SET_UID
     assert gray.course.ExternalPlanSetups == gray.course.PlanSetups == (plan,)
+
+
+def test_no_two_plans_share_a_uid(gray: World) -> None:
+    plans = [gray.plan, gray.course.AddExternalPlanSetup(gray.structure_set)]
+    plans.append(gray.patient.AddCourse().AddExternalPlanSetup(gray.structure_set))
+    uids = {plan.UID for plan in plans}
+    assert len(uids) == 3
+    assert all(re.fullmatch(r"2\.25\.(0|[1-9][0-9]{0,38})", uid) for uid in uids)
