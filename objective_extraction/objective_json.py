@@ -156,12 +156,10 @@ def _finite(text: str) -> float:
 
 
 def _require_schema(document: object) -> None:
-    error = next(iter(sorted(_validator().iter_errors(document), key=lambda found: found.json_path)), None)
-    if error is None:
-        return
-    causes = [cause for cause in error.context or [] if "kind" not in cause.path] or [error]
-    reason = max(causes, key=lambda cause: len(cause.absolute_path)) if error.context else error
-    raise Refusal("objectives-schema", f"{reason.message[:300]} (at {reason.json_path})")
+    """Refuse a document that is not as the schema says, naming the first place where it is not."""
+    errors = sorted(_validator().iter_errors(document), key=lambda error: error.json_path)
+    if errors:
+        raise Refusal("objectives-schema", f"{errors[0].message[:300]} (at {errors[0].json_path})")
 
 
 def _objective_set(document: Mapping[str, Any]) -> ObjectiveSet:
