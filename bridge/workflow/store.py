@@ -9,8 +9,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import StorageFailure
@@ -28,7 +29,7 @@ class Store:
         before it counts.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self.engine = create_engine(url)
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
@@ -36,9 +37,20 @@ class Store:
 
     @classmethod
     def in_folder(cls, folder: Path) -> Store:
-        """Open (and make) the SQLite database of a data folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{folder / 'bridge.sqlite3'}")
+        """Open (and make) the SQLite database of a data folder.
+
+        Raises
+        ------
+        StorageFailure
+            The folder cannot be made, or what lies there is no database that can be opened.
+        """
+        path = folder / "bridge.sqlite3"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(URL.create("sqlite", database=str(path)))
+        except (OSError, DatabaseError) as error:
+            reason = error.orig if isinstance(error, DatabaseError) else error.strerror
+            raise StorageFailure("database", f"The database {path} cannot be opened: {reason}.") from error
 
     def _migrate(self) -> None:
         config = Config()
@@ -59,8 +71,9 @@ class Store:
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except OperationalError as error:
-            raise StorageFailure("database", f"The database did not accept a change: {error.orig}.") from error
+        except (OperationalError, PoolTimeout) as error:
+            reason = error.orig if isinstance(error, OperationalError) else "too many threads wait for it"
+            raise StorageFailure("database", f"The database did not accept a change: {reason}.") from error
 
     def close(self) -> None:
         """Close all connections."""
