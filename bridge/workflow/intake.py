@@ -15,7 +15,7 @@ from bridge.node.instances import Receipt, StoredInstance
 from bridge.node.quiet import QuietTimer
 from bridge.node.settings import QuietPolicy
 from bridge.workflow import jobs
-from bridge.workflow.cases import CaseState, ensure_case, put_case
+from bridge.workflow.cases import CaseState, case_id_of, ensure_case, put_case
 from bridge.workflow.instances import instances_of, studies
 from bridge.workflow.store import Store
 
@@ -71,7 +71,7 @@ class Intake:
 
     def _judge(self, session: Session, study: str, quiet_s: float) -> bool:
         """Bring the cases of one study up to date; say whether only a new instance can change them."""
-        instances = instances_of(session, study)
+        instances = _from_outside(session, instances_of(session, study))
         state = study_state(instances)
         uids = sorted({i.header.sop_instance_uid for i in instances if i.header.modality == "RTSTRUCT"})
         if state.verdict is Verdict.REFUSED:
@@ -92,9 +92,11 @@ class Intake:
         instances: Sequence[StoredInstance],
         quiet_s: float,
     ) -> bool:
+        case_id, inputs = case_id_of(study, state.sop_instance_uid), _inputs(state, instances)
+        if jobs.is_known(session, case_id, inputs):
+            return True  # also when it seems undecided once more: after a restart, or when an object came twice
         if may_proceed(state, quiet_s, self._policy):
-            case_id = ensure_case(session, study, state.sop_instance_uid)
-            jobs.queue(session, case_id, _inputs(state, instances))
+            jobs.queue(session, ensure_case(session, study, state.sop_instance_uid), inputs)
             return True
         if state.verdict is Verdict.WAITING:
             settled = self._wait(session, study, state.sop_instance_uid, state.reason, quiet_s)
@@ -105,6 +107,13 @@ class Intake:
         stuck = quiet_s >= self._stuck_after_s
         put_case(session, study, uid, CaseState.WAITING, f"Stuck: {reason}" if stuck else reason)
         return stuck
+
+
+def _from_outside(session: Session, instances: Sequence[StoredInstance]) -> tuple[StoredInstance, ...]:
+    """Leave out our own plans that somebody sent back: they would be an input of the prediction that made them."""
+    plans = [item.header.sop_instance_uid for item in instances if item.header.modality == "RTPLAN"]
+    ours = jobs.made_here(session, plans)
+    return tuple(item for item in instances if item.header.sop_instance_uid not in ours)
 
 
 def _inputs(state: StructureSetState, instances: Sequence[StoredInstance]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,10 +11,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.workflow import audit
-from bridge.workflow.cases import CaseState, set_state
-from bridge.workflow.schema import ArtifactRow, JobRow
+from bridge.workflow.cases import CaseState, get_case, set_state
+from bridge.workflow.schema import ArtifactRow, CaseRow, JobRow
 
-__all__ = ["Artifact", "Job", "claim_next", "finish", "last_done", "queue", "recover"]
+__all__ = [
+    "Artifact",
+    "Job",
+    "claim_next",
+    "finish",
+    "is_known",
+    "is_wanted",
+    "last_done",
+    "made_here",
+    "queue",
+    "recover",
+]
 
 _MOST_ATTEMPTS = 3
 """A job that took the process down three times is not started a fourth time."""
@@ -52,13 +63,22 @@ class Artifact:
     sop_instance_uid: str | None
 
 
+def is_known(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
+    """Tell if a prediction of these inputs was ever queued, however it ended."""
+    query = select(JobRow.id).where(JobRow.case_id == case_id, JobRow.input_sha256 == _input_sha256(inputs))
+    return session.scalars(query).first() is not None
+
+
 def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
-    """Queue a prediction of these inputs unless there is one already; say whether it is new."""
-    inputs = sorted(inputs)
-    input_sha256 = hashlib.sha256("".join(inputs).encode()).hexdigest()
-    query = select(JobRow.id).where(JobRow.case_id == case_id, JobRow.input_sha256 == input_sha256)
-    if session.scalars(query).first() is not None:
+    """Queue a prediction of these inputs unless there is one already; say whether it is new.
+
+    One of earlier inputs that still waits is dropped: nobody needs its result.
+    """
+    if is_known(session, case_id, inputs):
         return False
+    inputs, input_sha256 = sorted(inputs), _input_sha256(inputs)
+    for row in session.scalars(select(JobRow).where(JobRow.case_id == case_id, JobRow.state == "queued")):
+        row.state = "superseded"
     session.add(
         JobRow(
             case_id=case_id,
@@ -76,8 +96,18 @@ def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
 
 
 def claim_next(session: Session) -> Job | None:
-    """Take the oldest queued job and mark it running, or give None."""
-    row = session.scalars(select(JobRow).where(JobRow.state == "queued").order_by(JobRow.id).limit(1)).first()
+    """Take the oldest queued job and mark it running, or give None.
+
+    A job whose case was refused, or waits again, since it was queued stays where it is.
+    """
+    query = (
+        select(JobRow)
+        .join(CaseRow, CaseRow.id == JobRow.case_id)
+        .where(JobRow.state == "queued", CaseRow.state == CaseState.QUEUED.value)
+        .order_by(JobRow.id)
+        .limit(1)
+    )
+    row = session.scalars(query).first()
     if row is None:
         return None
     row.state, row.attempts, row.started_utc = "running", row.attempts + 1, datetime.now(UTC)
@@ -85,8 +115,13 @@ def claim_next(session: Session) -> Job | None:
     return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs))
 
 
+def is_wanted(session: Session, job: Job) -> bool:
+    """Tell if the case still waits for this running job: not refused meanwhile, and no newer input queued."""
+    return get_case(session, job.case_id).state is CaseState.RUNNING
+
+
 def finish(session: Session, job: Job, state: str, message: str, artifacts: Sequence[Artifact] = ()) -> None:
-    """Record how a running job ended (``done``, ``refused``, ``failed``) and what it made."""
+    """Record how a running job ended (``done``, ``refused``, ``failed``, ``superseded``) and what it made."""
     row = session.get_one(JobRow, job.id)
     row.state, row.message, row.finished_utc = state, message, datetime.now(UTC)
     session.add_all(
@@ -100,7 +135,9 @@ def finish(session: Session, job: Job, state: str, message: str, artifacts: Sequ
 def recover(session: Session) -> None:
     """Queue again what was running when the process died; give up what keeps killing it."""
     for row in session.scalars(select(JobRow).where(JobRow.state == "running")):
-        if row.attempts >= _MOST_ATTEMPTS:
+        if get_case(session, row.case_id).state is not CaseState.RUNNING:
+            row.state, row.message = "superseded", "the process died, and the case had changed meanwhile"
+        elif row.attempts >= _MOST_ATTEMPTS:
             row.state, row.message = "failed", f"the process died {row.attempts} times during this job"
             set_state(session, row.case_id, CaseState.FAILED, row.message)
         else:
@@ -117,3 +154,13 @@ def last_done(session: Session, case_id: str) -> tuple[Job, tuple[Artifact, ...]
     made = session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.kind))
     artifacts = tuple(Artifact(a.kind, a.path, a.sha256, a.sop_instance_uid) for a in made)
     return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs)), artifacts
+
+
+def made_here(session: Session, sop_instance_uids: Collection[str]) -> frozenset[str]:
+    """Give those of these SOP Instance UIDs that a job of ours made."""
+    query = select(ArtifactRow.sop_instance_uid).where(ArtifactRow.sop_instance_uid.in_(sop_instance_uids))
+    return frozenset(uid for uid in session.scalars(query) if uid is not None)
+
+
+def _input_sha256(inputs: Sequence[str]) -> str:
+    return hashlib.sha256("".join(sorted(inputs)).encode()).hexdigest()

@@ -59,11 +59,15 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_a_block_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="half way"), store.transaction() as session:
-        session.add(case_row(1))
-        session.flush()
-        audit.append(session, "bridge", "something")
-        raise RuntimeError("half way")
+    def fail_half_way() -> None:
+        with store.transaction() as session:
+            session.add(case_row(1))
+            session.flush()
+            audit.append(session, "bridge", "something")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
     with store.transaction() as session:
         assert session.scalar(select(func.count()).select_from(CaseRow)) == 0
         assert audit.verify(session) == 0
