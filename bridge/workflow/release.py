@@ -20,6 +20,9 @@ from bridge.workflow.schema import DeliveryRow
 __all__ = ["Recipient", "approve", "enqueue", "result_folder"]
 
 
+_LONGEST_NAME = 64
+
+
 @dataclass(frozen=True)
 class Recipient:
     """A destination by name, and the kinds of artifact that it gets, in the order of sending."""
@@ -43,15 +46,18 @@ def approve(
     cases_folder
         Where the results of all cases lie.
     actor
-        Who approves.
+        Who approves: a name of 1 to 64 printable characters.
     objectives_sha256
         Hash of the objectives file that the approver saw: approval binds exactly what is exported.
 
     Raises
     ------
     ApprovalRefusal
-        The case is not in review, its files changed since they were made, or the approver saw other objectives.
+        Nobody is named, the case is not in review, its files changed since they were made, or the approver saw other
+        objectives.
     """
+    if not actor.strip() or len(actor) > _LONGEST_NAME or not actor.isprintable():
+        raise ApprovalRefusal("approver", f"Say who approves, in 1 to {_LONGEST_NAME} characters on one line.")
     case = get_case(session, case_id)
     done = jobs.last_done(session, case_id)
     if case.state is not CaseState.REVIEW or done is None:

@@ -80,7 +80,8 @@ class Worker:
     def stop(self) -> None:
         """End the process; a job that was running is queued again at the next start."""
         if self._pool is not None:
-            self._kill()
+            if self._running is not None:
+                self._kill(self._running)
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
@@ -92,16 +93,22 @@ class Worker:
             running, self._running = self._running, None
             self._collect(running)
         elif time.monotonic() > self._running.deadline:
-            self._kill()
+            self._kill(self._running)
 
     def _take_next(self) -> None:
+        if self._pool is None:
+            return
         with self._store.transaction() as session:
             job = jobs.claim_next(session)
             paths = paths_of(session, job.inputs) if job else ()
-        if job is None or self._pool is None:
+        if job is None:
             return
         folder = result_folder(self._cases_folder, job)
-        future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
+        try:
+            future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
+        except BrokenProcessPool as error:  # the process died while it had nothing to do
+            future = Future()
+            future.set_exception(error)
         self._running = _Running(job, folder, future, time.monotonic() + _LONGEST_PREDICTION_S)
 
     def _collect(self, running: _Running) -> None:
@@ -119,25 +126,29 @@ class Worker:
                 ("refused", CaseState.REFUSED) if isinstance(error, Refusal) else ("failed", CaseState.FAILED)
             )
             logger.warning("case %s %s: %s", job.case_id, state, error)
-            with self._store.transaction() as session:
-                jobs.finish(session, job, state, str(error))
-                set_state(session, job.case_id, case_state, str(error))
+            self._finish(job, state, case_state, str(error))
             return
         except Exception as error:
             # a bug must not stop the node: the case fails visibly, the log has the trace
             logger.exception("case %s met a bug", job.case_id)
-            with self._store.transaction() as session:
-                jobs.finish(session, job, "failed", f"internal error: {type(error).__name__}")
-                set_state(
-                    session, job.case_id, CaseState.FAILED, f"internal error ({type(error).__name__}), see the log"
-                )
+            self._finish(job, "failed", CaseState.FAILED, f"internal error ({type(error).__name__}), see the log")
             return
         with self._store.transaction() as session:
+            if not jobs.is_wanted(session, job):
+                jobs.finish(session, job, "superseded", "the case changed meanwhile")
+                return
             jobs.finish(session, job, "done", "", artifacts)
             if self._recipients is None:
                 set_state(session, job.case_id, CaseState.REVIEW, "predicted; waits for approval")
             else:
                 enqueue(session, job.case_id, running.folder, artifacts, self._recipients)
+
+    def _finish(self, job: Job, state: str, case_state: CaseState, reason: str) -> None:
+        with self._store.transaction() as session:
+            wanted = jobs.is_wanted(session, job)
+            jobs.finish(session, job, state, reason)
+            if wanted:
+                set_state(session, job.case_id, case_state, reason)
 
     def _open_pool(self) -> None:
         if self._pool is not None:
@@ -147,8 +158,10 @@ class Worker:
         )
         self._process_id = self._pool.submit(_warm_up, self._settings.prediction.model).result()
 
-    def _kill(self) -> None:
-        os.kill(self._process_id, signal.SIGKILL)
+    def _kill(self, running: _Running) -> None:
+        # without an unfinished job the process may be gone, and its number another's
+        if not running.future.done():
+            os.kill(self._process_id, signal.SIGKILL)
 
 
 def _begin(parent: int) -> None:
