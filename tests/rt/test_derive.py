@@ -130,6 +130,29 @@ class TestSubtract:
         left = subtract(prism(loops, COARSE_MM), [cut], margin_mm=0.0, number=-1, name="x")
         assert volume_cc(left) == pytest.approx(0.4 * np.pi * 33.0, rel=2e-3)
 
+    @pytest.mark.parametrize(
+        ("loop", "whole_mm2", "cut_mm2"),
+        [
+            ([(0, 0), (10, 0), (10, 5), (15, 5), (10, 5), (10, 10), (0, 10)], 100.0, 10.0),
+            (
+                [(0, 0), (4, 0), (4, 4), (8, 4), (8, 0), (12, 0), (12, 8), (8, 8), (8, 4), (4, 4), (4, 8), (0, 8)],
+                64.0,
+                8.0,
+            ),
+        ],
+        ids=["a spike", "islands joined by a line"],
+    )
+    def test_lines_without_area_are_dropped(
+        self, loop: list[tuple[float, float]], whole_mm2: float, cut_mm2: float
+    ) -> None:
+        drawn = prism([np.array(loop, dtype=np.float64)], [0.0, 3.0])
+        strip = prism([rectangle((2.0, 3.0), (-5.0, 20.0))], [0.0, 3.0], number=2)
+        left = subtract(drawn, [strip], margin_mm=0.0, number=-1, name="x")
+        np.testing.assert_allclose(areas_mm2(left), [whole_mm2 - cut_mm2] * 2)
+        both = union([drawn, strip], number=0, name="u", kind="organ")
+        np.testing.assert_allclose(areas_mm2(both), [whole_mm2 + 25.0 - cut_mm2] * 2)
+        assert overlap_fraction(drawn, [strip]) == pytest.approx(cut_mm2 / whole_mm2)
+
     def test_a_hole_in_the_target_is_not_cut(self) -> None:
         tube = prism([circle(20.0), circle(10.0)], COARSE_MM)
         left = subtract(self.organ, [tube], margin_mm=0.0, number=-1, name="x")
@@ -303,9 +326,9 @@ class TestOverlap:
         assert overlap_fraction(small, [self.organ]) == pytest.approx(1.0)
 
     def test_shared_height_counts_by_slabs(self) -> None:
-        uneven = prism([circle(20.0)], [0.0, 3.0, 9.0, 12.0])
-        upper = prism([circle(30.0)], [9.0, 12.0])
-        assert overlap_fraction(uneven, [upper]) == pytest.approx(7.5 / 15.0)
+        uneven = prism([circle(20.0)], [0.0, 3.0, 9.0, 15.0])
+        upper = prism([circle(30.0)], [9.0, 15.0])
+        assert overlap_fraction(uneven, [upper]) == pytest.approx(12.0 / 19.5)
 
     def test_several_others_count_once(self) -> None:
         half = prism([rectangle((0.0, 30.0), (-30.0, 30.0))], COARSE_MM)

@@ -344,6 +344,8 @@ class TestReading:
         assert dvh.mean_gy == pytest.approx(17.5)
         assert dvh.coverage == pytest.approx(0.5)
         assert dvh.covered_cc == pytest.approx(4.0)
+        # half of the 4 cc inside the dose grid, between the middles of the samples at 0.5 and 2.5 cc
+        assert dvh.dose_at_percent(50.0) == pytest.approx(40.0 - 30.0 * 1.5 / 2.0)
         assert dvh.geud_gy(2.0) == pytest.approx(np.sqrt(0.75 * 100.0 + 0.25 * 1600.0))
 
     def test_the_curve_is_the_same_reading(self) -> None:
@@ -448,21 +450,21 @@ def test_dose_at_volume_and_volume_at_dose_undo_each_other(drawn: Structure, see
     assert dvh.percent_at_dose(dvh.dose_at_percent(percent)) == pytest.approx(percent, abs=0.2)
 
 
-@PROPERTIES
+@settings(PROPERTIES, max_examples=12)
 @given(drawn=random_structures(), seed=st.integers(0, 1000), at=st.floats(-3.0, 3.0))
 def test_the_parts_of_a_structure_add_up(drawn: Structure, seed: int, at: float) -> None:
-    """Cut in two by the plane x = at."""
-    dose, policy = random_dose(seed, 12.0), DvhPolicy("half_slice", 0.5)
+    """Cut in two by the plane x = at. Sampling errs by 0.4 % of the volume at 0.25 mm, falling with its square."""
+    dose, policy = random_dose(seed, 12.0), DvhPolicy("half_slice", 0.25)
     whole = compute_dvh(drawn, dose, policy)
     parts = []
     for keep_below in (True, False):
         halves = {plane.z_mm: _cut(plane.loops[0], at, keep_below=keep_below) for plane in drawn.planes}
         planes = {z: [half] if len(half) > 2 else [] for z, half in halves.items()}
         parts.append(compute_dvh(structure(planes), dose, policy))
-    assert sum(part.volume_cc for part in parts) == pytest.approx(whole.volume_cc, rel=0.01)
+    assert sum(part.volume_cc for part in parts) == pytest.approx(whole.volume_cc, rel=1e-3)
     for dose_gy in (20.0, 35.0, 50.0):
         total = sum(part.cc_at_dose(dose_gy) for part in parts)
-        assert total == pytest.approx(whole.cc_at_dose(dose_gy), abs=0.02 * whole.volume_cc)
+        assert total == pytest.approx(whole.cc_at_dose(dose_gy), abs=0.015 * whole.volume_cc)
 
 
 def _cut(loop: np.ndarray, at: float, *, keep_below: bool) -> np.ndarray:

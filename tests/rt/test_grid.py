@@ -121,6 +121,13 @@ class TestMatching:
         assert not self.grid.matches(Grid.axial((20, 30, 41), (3.0, 1.0, 1.0), (0.0, 0.0, 0.0), FRAME))
         assert not self.grid.matches(Grid.axial((20, 30, 40), (3.0, 1.0, 1.0), (0.0, 0.0, 0.0), OTHER_FRAME))
 
+    def test_one_box_divided_otherwise_does_not_match(self) -> None:
+        """As many voxels between the same eight corners."""
+        one = oriented_grid(HEAD_FIRST_SUPINE, (2, 4, 3), (4.0, 2.0, 1.0), (0.0, 0.0, 0.0))
+        other = oriented_grid(HEAD_FIRST_SUPINE, (4, 2, 3), (2.0, 4.0, 1.0), (0.0, 0.0, 0.0))
+        np.testing.assert_allclose(one.corners_mm(), other.corners_mm())
+        assert not one.matches(other)
+
     def test_a_flipped_grid_over_the_same_box_does_not_match(self) -> None:
         steps = ORIENTATIONS["+y/+x/+z"]
         up = oriented_grid(steps, (4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))

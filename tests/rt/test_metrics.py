@@ -47,6 +47,20 @@ def test_the_two_homogeneity_indices_are_ideal_for_a_uniform_dose() -> None:
     assert hi_d5_d95(linear_dvh(0.0, 100.0)) == pytest.approx(19.0, abs=0.01)
 
 
+def test_homogeneity_is_relative_to_the_median_not_the_mean() -> None:
+    """A cold fifth: D98 = 40, D2 = D50 = 60, mean = 56 Gy."""
+    doses = np.repeat([40.0, 60.0], [200, 800])
+    skewed = Dvh(1, "PTV", doses, np.full(1000, 0.01), 10.0, DvhPolicy())
+    assert skewed.mean_gy == pytest.approx(56.0)
+    assert hi_icru83(skewed) == pytest.approx(20.0 / 60.0)
+
+
+def test_without_dose_a_homogeneity_index_is_not_a_number() -> None:
+    cold = linear_dvh(0.0, 0.0)
+    assert np.isnan(hi_icru83(cold))
+    assert np.isnan(hi_d5_d95(cold))
+
+
 @pytest.mark.parametrize("prescribed_gy", [None, 60.0])
 def test_an_empty_dvh_has_no_metrics(prescribed_gy: float | None) -> None:
     nothing = Dvh(3, "Lens_L", np.zeros(0), np.zeros(0), 0.2, DvhPolicy())
