@@ -1,0 +1,208 @@
+"""The worker with a real process pool. A start of its process takes seconds, so the tests share one, in their order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from bridge.dicom.headers import read_header
+from bridge.dicom.phantom import PhantomStructure
+from bridge.node.instances import Source, StoredInstance
+from bridge.rt.errors import ModelRefusal
+from bridge.workflow import audit, jobs, worker
+from bridge.workflow.cases import CaseState, ensure_case, get_case, set_state
+from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.instances import SqlInstanceIndex
+from bridge.workflow.release import Recipient, result_folder
+from bridge.workflow.schema import JobRow
+from bridge.workflow.store import Store
+from bridge.workflow.worker import Worker
+from config.load import load_settings
+from tests.phantom import STRUCTURES, write_small_phantom
+
+pytestmark = pytest.mark.timeout(120)
+
+TPS = Recipient("tps", ("predicted_plan", "predicted_dose"))
+
+
+class Room:
+    """A store with phantoms in it, and a worker that is ticked by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = load_settings(None, {"data_dir": str(folder / "data")})
+        self.store = Store.in_folder(self.settings.data_dir)
+        self.cases = self.settings.data_dir / "cases"
+        self.worker = Worker(self.store, self.settings, self.cases, None)
+
+    def queue(self, name: str, structures: Sequence[PhantomStructure] = STRUCTURES) -> str:
+        phantom = write_small_phantom(self.folder / name, structures, patient_id=name)
+        index, hashes = SqlInstanceIndex(self.store), []
+        for path in phantom.paths:
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            size = path.stat().st_size
+            index.record(StoredInstance(read_header(path), path, sha256, size, datetime.now(UTC), Source("folder")))
+            hashes.append(sha256)
+        with self.store.transaction() as session:
+            case_id = ensure_case(session, phantom.identity.study_instance_uid, phantom.identity.structure_set_uid)
+            jobs.queue(session, case_id, hashes)
+        return case_id
+
+    def case(self, case_id: str) -> tuple[CaseState, str]:
+        with self.store.transaction() as session:
+            audit.verify(session)
+            case = get_case(session, case_id)
+            return case.state, case.reason
+
+    def job(self, case_id: str) -> tuple[str, int]:
+        with self.store.transaction() as session:
+            row = session.scalars(select(JobRow).where(JobRow.case_id == case_id)).one()
+            return row.state, row.attempts
+
+    def tick_until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline
+            self.worker.tick()
+            time.sleep(0.02)
+
+    def finish(self, case_id: str) -> tuple[CaseState, str]:
+        self.tick_until(lambda: self.case(case_id)[0] not in (CaseState.QUEUED, CaseState.RUNNING))
+        return self.case(case_id)
+
+    def kill_process(self) -> None:
+        """Take the model's process down as the kernel does when memory runs out."""
+        os.kill(self.worker._process_id, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    room = Room(tmp_path_factory.mktemp("worker"))
+    room.worker.start()
+    yield room
+    room.worker.stop()
+    room.store.close()
+
+
+def test_a_queued_case_is_predicted_and_waits_for_approval(room: Room) -> None:
+    case_id = room.queue("success")
+    assert room.finish(case_id) == (CaseState.REVIEW, "predicted; waits for approval")
+    assert room.job(case_id) == ("done", 1)
+    with room.store.transaction() as session:
+        done = jobs.last_done(session, case_id)
+        assert deliveries_of(session, case_id) == []
+    assert done is not None
+    job, artifacts = done
+    folder = result_folder(room.cases, job)
+    assert {path.name for path in folder.iterdir()} == {artifact.path for artifact in artifacts}
+    for artifact in artifacts:
+        assert hashlib.sha256((folder / artifact.path).read_bytes()).hexdigest() == artifact.sha256
+    assert {a.kind for a in artifacts if a.sop_instance_uid} == {"predicted_dose", "predicted_plan"}
+
+
+def test_a_case_without_target_is_refused_with_its_reason(room: Room) -> None:
+    case_id = room.queue("refused", [s for s in STRUCTURES if not s.name.startswith("PTV")])
+    state, reason = room.finish(case_id)
+    assert (state, "[no-target" in reason) == (CaseState.REFUSED, True)
+    assert room.job(case_id) == ("refused", 1)
+    assert not (room.cases / case_id).exists()
+
+
+def test_results_are_released_at_once_where_the_site_says_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.worker, "_recipients", (TPS,))
+    case_id = room.queue("automatic")
+    assert room.finish(case_id) == (CaseState.DELIVERING, "to tps")
+    with room.store.transaction() as session:
+        assert [Path(row.path).name for row in deliveries_of(session, case_id)] == ["rtplan.dcm", "rtdose.dcm"]
+
+
+def test_nothing_is_released_of_a_case_that_was_refused_while_it_ran(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.worker, "_recipients", (TPS,))
+    case_id = room.queue("changed")
+    room.worker.tick()
+    assert room.case(case_id)[0] is CaseState.RUNNING
+    with room.store.transaction() as session:
+        set_state(session, case_id, CaseState.REFUSED, "two patients")
+    room.tick_until(lambda: room.job(case_id)[0] != "running")
+    assert room.job(case_id) == ("superseded", 1)
+    assert room.case(case_id) == (CaseState.REFUSED, "two patients")
+    with room.store.transaction() as session:
+        assert deliveries_of(session, case_id) == []
+
+
+def test_a_bug_fails_the_case_and_not_the_node(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    case_id = room.queue("bug")
+    with room.store.transaction() as session:
+        job = jobs.claim_next(session)
+    assert job is not None
+    future: Future[tuple[jobs.Artifact, ...]] = Future()
+    future.set_exception(ZeroDivisionError("what it says may name somebody"))
+    room.worker._running = worker._Running(job, room.cases, future, time.monotonic() + 60)
+    room.worker.tick()
+    assert room.case(case_id) == (CaseState.FAILED, "internal error (ZeroDivisionError), see the log")
+    assert room.job(case_id) == ("failed", 1)
+    assert case_id in caplog.text
+
+
+def test_a_process_that_died_while_idle_costs_one_attempt(room: Room) -> None:
+    process = room.worker._process_id
+    room.kill_process()
+    time.sleep(0.2)
+    case_id = room.queue("idle")
+    assert room.finish(case_id)[0] is CaseState.REVIEW
+    assert room.job(case_id) == ("done", 2)
+    assert room.worker._process_id != process
+
+
+def test_a_job_that_kills_or_hangs_its_process_is_given_up_after_three(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = room.queue("deadly")
+    for attempt in (1, 2, 3):
+        with monkeypatch.context() as patch:
+            if attempt == 2:
+                patch.setattr(worker, "_LONGEST_PREDICTION_S", -1.0)  # past its deadline as soon as it has begun
+            room.worker.tick()
+            assert room.case(case_id) == (CaseState.RUNNING, f"attempt {attempt}")
+            if attempt != 2:
+                room.kill_process()
+            room.tick_until(lambda: room.case(case_id)[0] is not CaseState.RUNNING)
+        if attempt < 3:
+            assert room.case(case_id) == (CaseState.QUEUED, "queued again after a crash")
+    assert room.case(case_id) == (CaseState.FAILED, "the process died 3 times during this job")
+    assert room.job(case_id) == ("failed", 3)
+    room.worker.tick()
+    assert room.job(case_id) == ("failed", 3)
+
+
+def test_an_end_while_a_job_runs_leaves_it_for_the_next_start(room: Room) -> None:
+    case_id = room.queue("stopped")
+    room.worker.tick()
+    assert room.case(case_id)[0] is CaseState.RUNNING
+    room.worker.stop()
+    room.worker.stop()
+    assert room.job(case_id)[0] == "running"
+    with room.store.transaction() as session:
+        jobs.recover(session)
+    assert room.job(case_id) == ("queued", 1)
+
+
+def test_a_model_that_nobody_has_ends_the_start(tmp_path: Path) -> None:
+    settings = load_settings(None, {"data_dir": str(tmp_path), "prediction": {"model": "nothing"}})
+    store = Store.in_folder(tmp_path)
+    one = Worker(store, settings, tmp_path / "cases", None)
+    with pytest.raises(ModelRefusal, match="nothing"):
+        one.start()
+    one.stop()
+    store.close()
