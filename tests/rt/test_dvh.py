@@ -391,7 +391,7 @@ class TestPolicy:
             return compute_dvh(prism([circle(radius)], z_mm), FLAT).policy.sample_mm or 0.0
 
         assert sampling(1.0, PLANES_MM) == 0.25
-        assert sampling(20.0, PLANES_MM) == pytest.approx((41469.0 / 100_000.0) ** (1.0 / 3.0), rel=1e-3)
+        assert sampling(20.0, PLANES_MM) == pytest.approx((41469.0 / 60_000.0) ** (1.0 / 3.0), rel=1e-3)
         assert sampling(200.0, np.arange(-50.0, 51.0, 3.0)) == 2.5
 
     def test_finer_sampling_makes_more_samples(self) -> None:
