@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bridge.rt.findings import Finding
+from objective_extraction.near_maximum import NEAR_MAXIMUM_CC
 from objective_extraction.objectives import Objective, PointObjective
-from objective_extraction.rules import NEAR_MAXIMUM_CC
 
 __all__ = ["Overlap", "about_objectives", "about_overlap"]
 
@@ -17,7 +17,7 @@ def about_objectives(objectives: Iterable[Objective]) -> list[Finding]:
     """Tell where the point objectives of one structure contradict each other.
 
     A DVH never rises: of two upper points the one at the larger volume must have the lower dose, and a lower point
-    must not ask for more dose than an upper point allows to a smaller or the same volume.
+    must not ask for more dose than an upper point allows to a smaller volume.
     """
     of_structure: dict[str, list[PointObjective]] = {}
     for objective in objectives:

@@ -20,6 +20,7 @@ from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from objective_extraction import findings as notes
 from objective_extraction.consistency import Overlap, about_objectives, about_overlap
+from objective_extraction.near_maximum import NEAR_MAXIMUM_CC
 from objective_extraction.objective_set import CaseReference, DerivedStructure, DoseSource, ObjectiveSet
 from objective_extraction.objectives import Objective
 from objective_extraction.rules import organ_objectives, ring_objectives, target_lower, target_upper
@@ -75,7 +76,8 @@ def extract_objectives(
     StructureRefusal
         A prescribed target has no contours (``target-missing``) or no dose (``target-outside-dose``).
     """
-    known = {dvh.roi_number: dvh for dvh in dvhs}
+    # negative numbers are those of the structures derived here, whatever has them outside
+    known = {dvh.roi_number: dvh for dvh in dvhs if dvh.roi_number >= 0}
 
     def dvh_of(structure: Structure) -> Dvh:
         return known.get(structure.number) or compute_dvh(structure, dose, policy)
@@ -151,7 +153,7 @@ class _Extraction:
         mean = (organ.standard_name or organ.name) in self.settings.mean_objective_for
         shared = {target.number: overlap_fraction(organ, [target]) for target in self.targets.values()}
         overlapping = [target for target in self.targets.values() if shared[target.number] > _TOUCHING]
-        fraction = overlap_fraction(organ, overlapping) if len(overlapping) > 1 else max(shared.values())
+        fraction = overlap_fraction(organ, overlapping) if overlapping else 0.0
         made: tuple[Objective, ...]
         if 100.0 * fraction > self.settings.overlap_percent:
             self.findings.append(notes.overlap(organ, fraction, overlapping))
@@ -204,7 +206,7 @@ class _Extraction:
         name = self._free_name(f"{structure.name[: _LONGEST_NAME - 4]}-PTV")
         rest = subtract(structure, targets, margin_mm=0.0, number=-len(self.derived) - 1, name=name)
         dvh = self.dvh_of(rest)
-        if dvh.is_empty:
+        if dvh.covered_cc < NEAR_MAXIMUM_CC:
             self.findings.append(notes.swallowed(structure, targets))
             return rest, None
         recipe = DerivedStructure(

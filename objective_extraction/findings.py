@@ -8,6 +8,7 @@ from bridge.rt.dvh import Dvh
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import TargetLevel
 from bridge.rt.structure import Structure
+from objective_extraction.near_maximum import NEAR_MAXIMUM_CC, near_maximum
 
 __all__ = ["about_coverage", "about_hot_spot", "about_target", "low_dose", "no_ring", "overlap", "swallowed"]
 
@@ -31,12 +32,12 @@ def about_target(dvh: Dvh, level: TargetLevel, highest_gy: float) -> list[Findin
 
 def about_hot_spot(dvh: Dvh, highest_gy: float) -> list[Finding]:
     """Tell where the near-maximum is hotter than any plan should be."""
-    hottest = dvh.dose_at_cc(0.03)
-    if hottest <= _HOT_SPOT * highest_gy:
+    hottest = near_maximum(dvh)
+    if hottest.dose_gy <= _HOT_SPOT * highest_gy:
         return []
     message = (
-        f"D0.03cc of {dvh.roi_name!r} is {hottest:.2f} Gy, above {100 * _HOT_SPOT:g} % of the highest prescription of "
-        f"{highest_gy:g} Gy."
+        f"{hottest.name} of {dvh.roi_name!r} is {hottest.dose_gy:.2f} Gy, above {100 * _HOT_SPOT:g} % of the highest "
+        f"prescription of {highest_gy:g} Gy."
     )
     return [Finding("hot-spot", "warning", message, {"roi": dvh.roi_name})]
 
@@ -66,15 +67,22 @@ def overlap(organ: Structure, fraction: float, targets: Sequence[Structure]) -> 
 
 
 def swallowed(structure: Structure, targets: Sequence[Structure]) -> Finding:
-    """Tell that nothing of a structure is left outside the targets."""
+    """Tell that nothing of a structure, or too little for a structure of its own, is left outside the targets."""
     names = ", ".join(target.name for target in targets)
-    message = f"All of {structure.name!r} lies inside {names}; no upper objectives are made for it."
+    message = (
+        f"Less than {NEAR_MAXIMUM_CC:g} cc of {structure.name!r} lies outside {names} and inside the dose grid; "
+        "no upper objectives are made for it."
+    )
     return Finding("inside-target", "warning", message, {"roi": structure.name})
 
 
 def low_dose(organ: Structure, dvh: Dvh, minimum_gy: float) -> Finding:
     """Tell that an organ gets too little for an objective to matter."""
-    message = f"{organ.name!r} gets {dvh.max_gy:.2f} Gy at most, not above {minimum_gy:g} Gy; it has no objectives."
+    hottest = near_maximum(dvh)
+    message = (
+        f"{hottest.name} of {organ.name!r} is {hottest.dose_gy:.2f} Gy, not above {minimum_gy:g} Gy; "
+        "it has no objectives."
+    )
     return Finding("organ-low-dose", "info", message, {"roi": organ.name})
 
 

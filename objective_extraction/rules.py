@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from bridge.rt.dvh import Dvh
 from bridge.rt.prescription import TargetLevel
 from bridge.rt.structure import Structure
+from objective_extraction.near_maximum import NEAR_MAXIMUM_CC, near_maximum
 from objective_extraction.objectives import (
     CurvePoint,
     LineObjective,
@@ -19,9 +20,6 @@ from objective_extraction.objectives import (
 from objective_extraction.settings import ExtractionSettings
 
 __all__ = ["NEAR_MAXIMUM_CC", "organ_objectives", "ring_objectives", "target_lower", "target_upper"]
-
-NEAR_MAXIMUM_CC = 0.03
-"""Volume that stands for a maximum: a single hottest sample depends on the sampling."""
 
 _COVERED_PERCENT = 95.0
 _COVERAGE_FLOOR = 0.95
@@ -59,25 +57,24 @@ def organ_objectives(
     margin = settings.margin_percent
     points = _distinct_points(_curve(dvh, settings.volumes_percent), settings)
     maximum = [] if whole is None else _distinct_points(_curve(whole[1], (0.0,)), settings)
-    ask_mean = mean and dvh.mean_gy > settings.minimum_dose_gy
+    ask_mean = mean and _matters(dvh.mean_gy, settings)
     as_line = settings.organ_form == "line" and bool(points)
     parts = (1 if as_line else len(points)) + len(maximum) + ask_mean
     priority = _share(settings.organ_total_priority, parts)
     objectives: list[Objective] = []
     if whole is not None:
-        objectives += [_upper(whole[0], volume, dose, margin, priority, "organ-maximum") for volume, dose in maximum]
+        objectives += [_upper(whole[0], asked, margin, priority, "organ-maximum") for asked in maximum]
     if as_line:
         objectives.append(_line(structure, dvh, margin, priority))
     else:
-        objectives += [_upper(structure, volume, dose, margin, priority, "organ-curve") for volume, dose in points]
+        objectives += [_upper(structure, asked, margin, priority, "organ-curve") for asked in points]
     if ask_mean:
-        asked = _with_margin(dvh.mean_gy, margin)
         sentence = f"Mean dose {dvh.mean_gy:.2f} Gy{_margin_words(margin)}."
         objectives.append(
             MeanObjective(
                 **_of(structure),
                 priority=priority,
-                dose_gy=asked,
+                dose_gy=_with_margin(dvh.mean_gy, margin),
                 origin=Origin("organ-mean", dvh.mean_gy, margin, sentence),
             )
         )
@@ -88,7 +85,7 @@ def ring_objectives(structure: Structure, dvh: Dvh, settings: ExtractionSettings
     """Ask that the dose around the targets falls off as it does in the dose."""
     points = _distinct_points(_curve(dvh, settings.ring_volumes_percent), settings)
     priority = _share(settings.ring_total_priority, len(points))
-    return tuple(_upper(structure, volume, dose, 0.0, priority, "ring") for volume, dose in points)
+    return tuple(_upper(structure, asked, 0.0, priority, "ring") for asked in points)
 
 
 def target_lower(
@@ -133,62 +130,78 @@ def target_upper(
     reference = next_higher_gy or level.dose_gy
     of_whom = f", {{:g}} % of the next higher level of {reference:g} Gy" if next_higher_gy else ""
     for limit in sorted(settings.target_upper_limits, key=lambda limit: limit.volume_percent):
-        volume, most = limit.volume_percent, limit.limit_percent / 100.0 * reference
-        predicted = dvh.dose_at_percent(volume) if volume > 0 else dvh.dose_at_cc(NEAR_MAXIMUM_CC)
-        asked = _rounded(min(max(predicted, _LEAST_UPPER * level.dose_gy), most))
+        most = limit.limit_percent / 100.0 * reference
+        read = _read(dvh, limit.volume_percent)
+        asked = _rounded(min(max(read.dose_gy, _LEAST_UPPER * level.dose_gy), most))
         if objectives and asked >= objectives[-1].dose_gy:
             continue
-        what = f"D{volume:g}%" if volume > 0 else f"D{NEAR_MAXIMUM_CC:g}cc"
-        sentence = (
-            f"{what} is {predicted:.2f} Gy; the protocol allows {most:.2f} Gy{of_whom.format(limit.limit_percent)}."
-        )
+        allowed = f"the protocol allows {most:.2f} Gy{of_whom.format(limit.limit_percent)}"
         objectives.append(
             PointObjective(
                 **_of(structure),
                 priority=settings.target_priority,
                 operator="upper",
                 dose_gy=asked,
-                volume_percent=volume,
-                origin=Origin("target-upper", predicted, 0.0, sentence),
+                volume_percent=read.volume_percent,
+                origin=Origin("target-upper", read.dose_gy, 0.0, f"{read.what} is {read.dose_gy:.2f} Gy; {allowed}."),
             )
         )
     return tuple(objectives)
 
 
-def _curve(dvh: Dvh, volumes_percent: Sequence[float]) -> list[tuple[float, float]]:
-    """Give (volume, dose) at ascending volumes; 0 % stands for the near-maximum."""
-    return [
-        (volume, dvh.dose_at_percent(volume) if volume > 0 else dvh.dose_at_cc(NEAR_MAXIMUM_CC))
-        for volume in sorted(volumes_percent)
-    ]
+class _Read(NamedTuple):
+    """One point of a DVH: the dose at a volume, and what it is called."""
+
+    volume_percent: float
+    dose_gy: float
+    what: str
 
 
-def _distinct_points(points: Sequence[tuple[float, float]], settings: ExtractionSettings) -> list[tuple[float, float]]:
+def _read(dvh: Dvh, volume_percent: float) -> _Read:
+    """Give the dose at a volume; 0 % stands for the near-maximum."""
+    if volume_percent > 0:
+        return _Read(volume_percent, dvh.dose_at_percent(volume_percent), f"D{volume_percent:g}%")
+    maximum = near_maximum(dvh)
+    return _Read(0.0, maximum.dose_gy, maximum.name)
+
+
+def _curve(dvh: Dvh, volumes_percent: Sequence[float]) -> list[_Read]:
+    """Give the points at ascending volumes."""
+    return [_read(dvh, volume) for volume in sorted(volumes_percent)]
+
+
+def _distinct_points(points: Sequence[_Read], settings: ExtractionSettings) -> list[_Read]:
     """Drop points that are too low to matter or too close to the one kept before; the first always stays."""
-    kept: list[tuple[float, float]] = []
-    for volume, dose in points:
-        low = dose <= settings.minimum_dose_gy
-        close = bool(kept) and kept[-1][1] - dose < settings.minimum_step_gy
-        if not low and not close:
-            kept.append((volume, dose))
+    kept: list[_Read] = []
+    for point in points:
+        close = bool(kept) and kept[-1].dose_gy - point.dose_gy < settings.minimum_step_gy
+        if _matters(point.dose_gy, settings) and not close:
+            kept.append(point)
     return kept
 
 
-def _upper(
-    structure: Structure, volume: float, predicted: float, margin_percent: float, priority: float, rule: str
-) -> PointObjective:
-    what = f"D{volume:g}%" if volume > 0 else f"D{NEAR_MAXIMUM_CC:g}cc"
-    sentence = f"{what} is {predicted:.2f} Gy{_margin_words(margin_percent)}."
+def _matters(dose_gy: float, settings: ExtractionSettings) -> bool:
+    """Whether a dose is worth an objective: above the least, and not 0 in the hundredths that are asked for."""
+    return dose_gy > settings.minimum_dose_gy and _with_margin(dose_gy, settings.margin_percent) > 0
+
+
+def _upper(structure: Structure, read: _Read, margin_percent: float, priority: float, rule: str) -> PointObjective:
     return PointObjective(
-        **_of(structure), priority=priority, operator="upper", dose_gy=_with_margin(predicted, margin_percent),
-        volume_percent=volume, origin=Origin(rule, predicted, margin_percent, sentence),
-    )  # fmt: skip
+        **_of(structure),
+        priority=priority,
+        operator="upper",
+        dose_gy=_with_margin(read.dose_gy, margin_percent),
+        volume_percent=read.volume_percent,
+        origin=Origin(
+            rule, read.dose_gy, margin_percent, f"{read.what} is {read.dose_gy:.2f} Gy{_margin_words(margin_percent)}."
+        ),
+    )
 
 
 def _line(structure: Structure, dvh: Dvh, margin_percent: float, priority: float) -> LineObjective:
     """Ask for the whole curve, at each percent of the volume from 99 to 0."""
-    points = dict(_curve(dvh, tuple(float(volume) for volume in range(100))))
-    # D0.03cc of a very small structure is below its D1%, and a curve must not fall towards smaller volumes
+    points = {read.volume_percent: read.dose_gy for read in _curve(dvh, tuple(float(v) for v in range(100)))}
+    # the near-maximum of a small structure may be below its D1%, and a curve must not fall towards smaller volumes
     points[0.0] = max(points[0.0], points[1.0])
     return LineObjective(
         **_of(structure),
@@ -226,7 +239,7 @@ class _Roi(TypedDict):
 
 
 def _of(structure: Structure) -> _Roi:
-    in_set = structure.number > 0
+    in_set = structure.number >= 0  # 0 is a ROI number like any other; what is derived here has a negative one
     return {
         "roi_number": structure.number if in_set else None,
         "roi_name": structure.name,

@@ -91,9 +91,9 @@ class TestOrgan:
         assert "organ-low-dose" in codes(given)
 
     def test_in_a_very_small_organ_nothing_is_asked_twice(self) -> None:
-        # 0.03 cc is 15 % of 0.2 cc: D0.03cc is below D5%, which then says nothing
+        # 0.03 cc is 15 % of 0.2 cc and no maximum; D2% is 50 - 0.8 Gy
         given = extracted([PTV, CORD], [PTV_DVH, ramp_dvh(5, "Cord", 10.0, 50.0, volume_cc=0.2)])
-        assert [(v, d) for _, v, d in points(given, "Cord")][:2] == [(0.0, 44.0), (20.0, 42.0)]
+        assert [(v, d) for _, v, d in points(given, "Cord")][:2] == [(0.0, 49.2), (5.0, 48.0)]
         assert "points-not-monotone" not in codes(given)
 
     def test_a_parallel_organ_gets_its_mean_too(self) -> None:
