@@ -19,7 +19,7 @@ from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure, error_con
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
-from objective_extraction.objective_set import CaseReference, DerivedStructure, ObjectiveSet
+from objective_extraction.objective_set import CaseReference, DerivedStructure, ObjectiveSet, canonical_json
 from objective_extraction.objectives import (
     CurvePoint,
     GeudObjective,
@@ -121,7 +121,10 @@ def objective_set_from_json(data: bytes | str) -> ObjectiveSet:
     if len(data) > _LARGEST_BYTES:
         raise Refusal("objectives-json", f"An objective set has at most {_LARGEST_BYTES} bytes.")
     try:
-        document = json.loads(data, object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_finite)
+        document = json.loads(
+            data, object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_finite, parse_int=_whole
+        )
+        canonical_json(document)  # text that is no Unicode, and nesting without end
     except (ValueError, RecursionError) as error:
         raise Refusal("objectives-json", f"This is not the JSON of an objective set: {error}.") from error
     if isinstance(document, dict) and document.get("version") not in (None, ObjectiveSet.version):
@@ -151,8 +154,13 @@ def _finite(text: str) -> float:
     """Read a number, a whole one as an int: 30.0 fractions are 30."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is not a finite number")
+        raise ValueError(f"{text[:20]} is not a finite number")
     return int(number) if number.is_integer() else number
+
+
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def _require_schema(document: object) -> None:
