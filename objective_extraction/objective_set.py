@@ -140,7 +140,7 @@ class ObjectiveSet:
     ------
     Refusal
         Two derived structures of one name, an objective for a structure that is neither in the structure set nor
-        derived here (``derived-unknown``), or one ROI number under two names (``roi-name-conflict``).
+        derived here (``derived-unknown``), or one ROI number under two names or the reverse (``roi-name-conflict``).
     """
 
     version: ClassVar[str] = "1.0"
@@ -173,6 +173,13 @@ class ObjectiveSet:
         if conflicting:
             raise Refusal(
                 "roi-name-conflict", f"ROI number {conflicting[0]} has more than one name in an objective set."
+            )
+        shared = sorted(name for name, count in Counter(name for _, name in in_set).items() if count > 1)
+        if shared:
+            raise Refusal(
+                "roi-name-conflict",
+                f"Two structures are named {shared[0]!r}, and a planning system tells them apart by name; rename one.",
+                roi=shared[0],
             )
 
     def content(self) -> dict[str, object]:
