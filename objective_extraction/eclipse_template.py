@@ -6,6 +6,7 @@ point and no exponent whatever the locale. Node order is kept, because readers o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,9 @@ LONGEST_ID = 16
 
 _VERSION = "1.7"
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
-_POINT, _LINE, _MEAN, _GEUD = "0", "1", "2", "3"
+_KINDS = _POINT, _LINE, _MEAN, _GEUD = "0", "1", "2", "3"
 _OPERATORS = {"upper": "0", "lower": "1"}
-_NO_OPERATOR = "99"
+_EXACT, _NO_OPERATOR = "2", "99"
 _TARGET_COLOUR, _OTHER_COLOUR = 255, 65280
 """Red and green as R + 256 G + 65536 B."""
 
@@ -127,28 +128,43 @@ def read_template(path: Path) -> tuple[TemplateObjective, ...]:
     ------
     DicomRefusal
         The file is not an objective template (``template-invalid``).
+    StorageFailure
+        The file cannot be read.
     """
     try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageFailure("template-read", f"The template cannot be read: {error.strerror}.", file=path) from error
+    try:
         parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - a document type is refused
-        root = ElementTree.fromstring(path.read_bytes(), parser)  # noqa: S314 - as above
+        root = ElementTree.fromstring(data, parser)  # noqa: S314 - as above
+        if root.tag != "ObjectiveTemplate":
+            raise ValueError(f"its root is {root.tag[:100]!r}, not 'ObjectiveTemplate'")
         return tuple(
             _row(str(structure.attrib["ID"]), node)
             for structure in root.iterfind("ObjectivesAllStructures/ObjectivesOneStructure")
             for node in structure.iterfind("StructureObjectives/Objective")
         )
-    except (ElementTree.ParseError, KeyError, ValueError, TypeError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError, TypeError) as error:
         raise DicomRefusal("template-invalid", f"The file is not an objective template: {error}.") from error
 
 
 def _row(structure: str, node: Element) -> TemplateObjective:
     def number(tag: str) -> float | None:
         text = node.findtext(tag)
-        return float(text) if text else None
+        if not text:
+            return None
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"{tag} of an objective of {structure} is {text}")
+        return value
 
     dose, priority = number("Dose"), number("Priority")
     kind, operator, group = node.findtext("Type"), node.findtext("Operator"), node.findtext("Group")
     if dose is None or priority is None or kind is None or operator is None or group is None:
         raise ValueError(f"an objective of {structure} lacks its type, operator, dose, priority or group")
+    if kind not in _KINDS or operator not in {*_OPERATORS.values(), _EXACT, _NO_OPERATOR}:
+        raise ValueError(f"an objective of {structure} has the unknown type {kind} or operator {operator}")
     return TemplateObjective(
         structure, kind, operator, dose, number("Volume"), priority, number("ParameterA"), int(group)
     )
