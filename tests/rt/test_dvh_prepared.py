@@ -51,7 +51,7 @@ def test_it_agrees_with_the_reference_for_every_dose() -> None:
             assert dvh.coverage == pytest.approx(reference.coverage, abs=1e-6)
             assert dvh.is_empty == reference.is_empty
             if not dvh.is_empty:
-                np.testing.assert_allclose(numbers(dvh), numbers(reference), atol=0.05)
+                np.testing.assert_allclose(numbers(dvh), numbers(reference), atol=0.1)
                 assert dvh.dose_at_cc(0.03) == pytest.approx(reference.dose_at_cc(0.03), abs=0.1)
 
 
