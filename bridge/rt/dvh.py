@@ -136,6 +136,8 @@ class Dvh:
         if first == self.dose_gy.size:
             return 0.0
         below, above = self.dose_gy[first - 1], self.dose_gy[first]
+        if above == dose_gy:  # a plateau at this very dose counts whole
+            return float(self._volume_above_cc[first] + self.sample_cc[first] / 2.0)
         part = (dose_gy - below) / (above - below)
         v_below, v_above = self._volume_above_cc[first - 1], self._volume_above_cc[first]
         return float(v_below + part * (v_above - v_below))
