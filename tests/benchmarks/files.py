@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import RTStructureSetStorage
 
-from bridge.dicom.common import decimal_string, new_dataset
+from bridge.dicom.common import new_dataset
 from bridge.dicom.uids import derived_uid
 from bridge.dicom.write_dose import write_rtdose
 from bridge.rt.arrays import FloatArray, Loop
@@ -87,7 +87,7 @@ def _contour(item: DrawnItem) -> Dataset:
     contour = Dataset()
     contour.ContourGeometricType = item.geometric_type
     contour.NumberOfContourPoints = len(item.points_mm)
-    contour.ContourData = [decimal_string(round(float(value), 6)) for value in item.points_mm.ravel()]
+    contour.ContourData = [f"{value:.6f}" for value in item.points_mm.ravel()]
     return contour
 
 
