@@ -12,13 +12,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from bridge import __version__
-from bridge.rt.errors import BridgeError, Refusal
+from bridge.rt.errors import BridgeError, Refusal, StorageFailure
 from config.errors import ConfigError
 from config.load import load_settings
 from config.settings import Settings
@@ -37,7 +36,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="Models that can predict.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings in YAML; without it the defaults hold.")]
 RequiredConfigFile = Annotated[Path, typer.Option("--config", help="Settings in YAML.")]
@@ -63,13 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json-errors" in arguments
+    code = 0
     try:
-        code = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except click.Abort:
-        code = FAILED
+        app(args=arguments)
     except ConfigError as error:
         problems = [{"path": problem.path, "message": problem.message} for problem in error.problems]
         report: dict[str, object] = {
@@ -85,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
         report = error.as_dict()
         _show_error(report, f"{report['kind']}: {error}", as_json)
         code = REFUSED if isinstance(error, Refusal) else FAILED
-    sys.exit(code or 0)
+    sys.exit(code)
 
 
 def _show_error(report: dict[str, Any], text: str, as_json: bool) -> None:
@@ -94,7 +89,10 @@ def _show_error(report: dict[str, Any], text: str, as_json: bool) -> None:
 
 def _write_json(path: Path | None, content: object) -> None:
     if path is not None:
-        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StorageFailure("file-unwritable", f"{path} cannot be written: {error.strerror}.") from error
         out.print(f"written: {path}")
 
 
@@ -150,7 +148,12 @@ def serve(config: ConfigFile = None) -> None:
 @app.command()
 def predict(
     dicom_dir: Annotated[Path, typer.Argument(help="Folder with one CT, its RTSTRUCT, and perhaps an RTPLAN.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the results; replaced if it is there.")],
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Folder for the results: a new one, or one with earlier results, which are replaced."
+        ),
+    ],
     model: Annotated[str | None, typer.Option(help="Model id; see `models list`.")] = None,
     preference: Annotated[str | None, typer.Option(help="Name of the preference to start from.")] = None,
     hi: Annotated[float | None, typer.Option(help="Wanted homogeneity D5/D95 of the highest target level.")] = None,
@@ -170,7 +173,7 @@ def predict(
     predicted = predict_directory(collect(dicom_dir), folder, settings, preference_in(settings))
     for finding in (*predicted.result.case.findings, *predicted.result.objectives.findings):
         if finding.severity == "warning":
-            out.print(f"warning: {finding.message} \\[{finding.code}]")
+            out.print(f"warning: {finding.message} [{finding.code}]")
     for artifact in predicted.artifacts:
         out.print(f"{artifact.kind}: {folder / artifact.path}")
 
@@ -187,7 +190,7 @@ def dvh(
 
     measured = measure_files(dose, structures, load_settings(config))
     for finding in measured.findings:
-        out.print(f"{finding.severity}: {finding.message} \\[{finding.code}]")
+        out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
     policy = f"end caps {measured.policy.end_caps}"
     table = _table(
         f"DVH ({policy})", "structure", "volume cc", "inside grid %", "mean Gy", "D0.03cc Gy", "D95% Gy", "D2% Gy"
@@ -215,7 +218,7 @@ def extract(
 
     objectives = extract_files(dose, structures, ct, file, load_settings(config))
     for finding in objectives.findings:
-        out.print(f"{finding.severity}: {finding.message} \\[{finding.code}]")
+        out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
     out.print(f"objectives: {len(objectives.objectives)} in {file} and {file.with_suffix('.xml')}")
 
 
@@ -348,7 +351,7 @@ def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None
     """Show the card of a model: what it is, was trained on, and is known not to do."""
     from models.registry import load_model
 
-    out.print(load_model(model).card.text(), markup=False)
+    out.print(load_model(model).card.text())
 
 
 @models_app.command("export")

@@ -57,7 +57,7 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
     case_id
         The bridge's own label, for the report.
     folder
-        Made by this call; what an earlier, interrupted attempt left there is replaced.
+        Made by this call. An earlier result in it is replaced; a folder with anything else in it is left alone.
     settings
         Labels and pixel depth.
 
@@ -69,10 +69,12 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
     Raises
     ------
     StorageFailure
-        A file cannot be written.
+        The folder holds something that is not a result (``folder-in-use``), or a file cannot be written.
     """
+    folder = folder.resolve()
     staging = folder.with_name(f".{folder.name}.part")
     try:
+        _require_replaceable(folder)
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         uids = _write_dicom(result, staging, settings)
@@ -84,12 +86,15 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
         files = {kind: name for kind, name in ARTIFACT_FILES.items() if kind != "result"}
         hashes = {name: _sha256(staging / name) for name in files.values()}
         _write_json(staging / ARTIFACT_FILES["result"], _summary(result, case_id, hashes))
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         os.replace(staging, folder)
     except OSError as error:
         raise StorageFailure(
             "export", f"The results of case {case_id} cannot be written: {error.strerror or error}."
         ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     return [Artifact(kind, name, _sha256(folder / name), uids.get(kind)) for kind, name in ARTIFACT_FILES.items()]
 
 
@@ -99,6 +104,16 @@ def metrics_of(result: CaseResult) -> dict[int, dict[str, float]]:
     return {
         dvh.roi_number: structure_metrics(dvh, levels.get(dvh.roi_number)) for dvh in result.dvhs if not dvh.is_empty
     }
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but results: it may be somebody's patients."""
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if others := found - set(ARTIFACT_FILES.values()):
+        raise StorageFailure(
+            "folder-in-use",
+            f"The folder for the results holds {len(others)} files or folders that are no results; name a new folder.",
+        )
 
 
 def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[str, str]:

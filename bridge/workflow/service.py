@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack
 from threading import Event, Thread
 
@@ -52,6 +53,7 @@ class Service:
         self._worker = worker
         self._courier = courier
         self._doors = doors
+        self._stop_asked = False
         self._stopping = Event()
 
     def run(self) -> None:
@@ -68,14 +70,16 @@ class Service:
             for door in self._doors:
                 stack.enter_context(door)
             logger.info("ready")
-            while not self._stopping.wait(_TICK_S):
+            while not self._stop_asked:
                 self._tick()
+                time.sleep(_TICK_S)
+            self._stopping.set()
             courier.join(timeout=10.0)
         self._store.close()
 
     def stop(self) -> None:
-        """Ask :meth:`run` to end after the current tick."""
-        self._stopping.set()
+        """Ask :meth:`run` to end after the current tick. Safe in a signal handler: it takes no lock."""
+        self._stop_asked = True
 
     def _tick(self) -> None:
         for step in (self._intake.tick, self._worker.tick):
@@ -91,6 +95,9 @@ class Service:
                 self._courier.run_once()
             except StorageFailure:
                 logger.exception("the database did not accept a change; trying again")
+            except Exception:
+                # a thread that ends unseen would deliver nothing ever again
+                logger.exception("a delivery met a bug; trying again")
 
 
 def audited(store: Store, event: NodeEvent) -> None:
