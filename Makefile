@@ -41,6 +41,7 @@ pytest: venv
 
 docs: venv
 	$(BIN)/python -m config.reference > docs/reference/configuration.md
+	$(BIN)/python -m bridge.cli_reference > docs/reference/command-line.md
 
 clean:
 	rm -rf $(VENV) build demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
