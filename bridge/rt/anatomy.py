@@ -42,7 +42,7 @@ def anatomy_of(case: PatientCase, dose_grid_mm: float) -> tuple[Anatomy, tuple[F
     PrescriptionRefusal
         The case has no prescription yet.
     StructureRefusal
-        More than one EXTERNAL structure, or a body that cannot be found.
+        More than one EXTERNAL structure, a body that cannot be found, or an organ under the name of a target.
     """
     if case.prescription is None:
         raise PrescriptionRefusal("prescription-missing", "A case without a prescription cannot be predicted.")
@@ -60,6 +60,7 @@ def anatomy_of(case: PatientCase, dose_grid_mm: float) -> tuple[Anatomy, tuple[F
         grid = dose_grid(case.ct.grid, np.stack(external.bounds_mm()), dose_grid_mm)
         body = mask_of(external, grid)
     levels = {level.roi_number: level for level in case.prescription.levels}
+    target_names = {structure.name for structure in case.structures if structure.number in levels}
     masks, target_levels_gy = {}, {}
     for structure in case.structures:
         if structure.is_empty:
@@ -68,6 +69,13 @@ def anatomy_of(case: PatientCase, dose_grid_mm: float) -> tuple[Anatomy, tuple[F
             masks[structure.name] = mask_of(structure, grid)
             target_levels_gy[structure.name] = levels[structure.number].dose_gy
         elif structure.kind == "organ" and structure.standard_name:
+            if structure.standard_name in target_names:
+                raise StructureRefusal(
+                    "name-of-target",
+                    f"{structure.name!r} is known as {structure.standard_name}, which is also the name of a target; "
+                    "rename the target in the planning system.",
+                    roi=structure.name,
+                )
             masks[structure.standard_name] = mask_of(structure, grid)
     ct = case.ct.resampled(to=grid, outside=AIR_HU)
     ct = CtVolume(np.where(body.values >= 0.5, ct.values, np.float32(AIR_HU)), grid)
