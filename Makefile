@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help venv demo test lint types layers pytest docs clean
+.PHONY: help venv demo test lint types layers pytest docs benchmark-dvh clean
 
 help:
 	@echo "make demo    the whole way on a built-in phantom; ends with the path of the report"
 	@echo "make test    all gates: lint types layers pytest"
 	@echo "make docs    write the generated pages of docs/reference anew"
+	@echo "make benchmark-dvh  measure DVHs against closed forms and dicompyler-core"
 	@echo "make clean   remove the environment and everything that was generated"
 
 venv: $(INSTALLED)
@@ -43,6 +44,19 @@ docs: venv
 	$(BIN)/python -m config.reference > docs/reference/configuration.md
 	$(BIN)/python -m bridge.cli_reference > docs/reference/command-line.md
 
+# dicompyler-core does not import with pydicom 3, so it lives in an environment of its own
+DICOMPYLER := .venv-dicompyler
+
+benchmark-dvh: venv $(DICOMPYLER)/.installed
+	$(BIN)/python -m tests.benchmarks.dvh_solids --dicompyler $(DICOMPYLER)/bin/python
+	$(BIN)/python -m tests.benchmarks.dvh_speed --dicompyler $(DICOMPYLER)/bin/python
+	$(BIN)/python -m tests.benchmarks.dvh_pitfalls --dicompyler $(DICOMPYLER)/bin/python
+
+$(DICOMPYLER)/.installed:
+	$(PYTHON) -m venv $(DICOMPYLER)
+	$(DICOMPYLER)/bin/pip install --quiet --disable-pip-version-check "dicompyler-core==0.5.6" "pydicom<3"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DICOMPYLER) build demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
