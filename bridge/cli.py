@@ -116,10 +116,12 @@ def _pairs(values: list[str] | None, option: str) -> dict[str, float]:
 
 
 def _log(settings: Settings) -> None:
+    level = logging.getLevelNamesMapping()[settings.logging.level.upper()]
+    # libraries only warn: what they say in detail holds file names, which may be patients' names
     logging.basicConfig(
-        level=settings.logging.level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+        level=max(level, logging.WARNING), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("bridge").setLevel(level)
 
 
 @app.command()
@@ -191,7 +193,7 @@ def dvh(
     measured = measure_files(dose, structures, load_settings(config))
     for finding in measured.findings:
         out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
-    policy = f"end caps {measured.policy.end_caps}"
+    policy = measured.policy.shape
     table = _table(
         f"DVH ({policy})", "structure", "volume cc", "inside grid %", "mean Gy", "D0.03cc Gy", "D95% Gy", "D2% Gy"
     )
