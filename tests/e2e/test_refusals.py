@@ -145,8 +145,11 @@ def test_the_folder_rejects_with_a_reason_and_keeps_the_file(
         return [path for path in found if json.loads(path.read_text())["code"] == code]
 
     until(reasons, 20, f"the rejection ({bench.log})")
-    kept = [path.read_bytes() for path in (incoming / "rejected").iterdir() if path.suffix != ".json"]
-    assert content in kept
+
+    def kept() -> bool:  # the reason is written before the file is moved to it
+        return content in [path.read_bytes() for path in (incoming / "rejected").iterdir() if path.suffix != ".json"]
+
+    until(kept, 5, "the file's move beside its reason")
     assert not [path for path in bench.folder.parent.rglob("x*") if path.is_file()]
 
 
