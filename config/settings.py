@@ -169,6 +169,10 @@ class DvhSettings(Section):
         description="Where a structure ends: none at its first and last contour, as Eclipse; "
         "half_slice half a slice beyond."
     )
+    between_planes: Literal["prism", "tapered"] = Field(
+        description="Shape between two contours: prism, so that the parts of a divided structure add up; "
+        "tapered, nearer to the truth for structures that narrow."
+    )
     sample_mm: Annotated[float, Field(gt=0, le=5)] | None = Field(
         description="Distance between dose samples, in mm; null chooses it by the size of the structure."
     )

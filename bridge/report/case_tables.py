@@ -149,6 +149,7 @@ def dvh_policy_text(dvhs: Sequence[Dvh]) -> dict[str, str]:
     covered = f"{len(drawn) - len(partial)} of {len(dvhs)} structures wholly inside the dose grid"
     return {
         "End caps": end_caps or NOTHING,
+        "Between planes": "; ".join(sorted({dvh.policy.between_planes for dvh in drawn})) or NOTHING,
         "Sampling": sampling,
         "Coverage": "; ".join([covered, *partial, *missing]),
     }

@@ -72,6 +72,7 @@ def _structure(dvh: Dvh, metrics: Mapping[str, float] | None, dose_step_gy: floa
         "volume_inside_dose_grid_cc": dvh.covered_cc,
         "coverage_fraction": dvh.coverage,
         "end_caps": dvh.policy.end_caps,
+        "between_planes": dvh.policy.between_planes,
         "sample_mm": dvh.policy.sample_mm,
         "metrics": known,
         "curve": None if dvh.is_empty else _curve(dvh),

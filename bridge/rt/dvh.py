@@ -11,9 +11,10 @@ import numpy as np
 from bridge.rt.arrays import FloatArray
 from bridge.rt.errors import GeometryRefusal, StructureRefusal
 
-__all__ = ["Dvh", "DvhPolicy", "EndCaps"]
+__all__ = ["BetweenPlanes", "Dvh", "DvhPolicy", "EndCaps"]
 
 EndCaps = Literal["half_slice", "none"]
+BetweenPlanes = Literal["prism", "tapered"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,20 @@ class DvhPolicy:
         spacing beyond them.
     sample_mm
         Distance between dose samples; None chooses it from the structure's size.
+    between_planes
+        ``"prism"``: a plane stands unchanged for its slab, so that the parts of a divided structure add up exactly.
+        ``"tapered"``: its contour narrows as those beside it do (:mod:`bridge.rt.taper`), which is nearer to the
+        truth for structures that end in points and edges.
     """
 
     end_caps: EndCaps = "none"
     sample_mm: float | None = None
+    between_planes: BetweenPlanes = "prism"
+
+    @property
+    def shape(self) -> str:
+        """The choices about the structure's shape in words."""
+        return f"end caps {self.end_caps}, {self.between_planes} between planes"
 
     def __post_init__(self) -> None:
         if self.sample_mm is not None and not 0 < self.sample_mm < np.inf:

@@ -89,16 +89,20 @@ def agreement_percent(
 
 
 def _require_comparable(first: Dvh, second: Dvh) -> None:
-    same = (first.roi_number, first.roi_name, first.policy.end_caps) == (
-        second.roi_number,
-        second.roi_name,
-        second.policy.end_caps,
+    same = all(
+        getattr(one, what) == getattr(other, what)
+        for one, other, what in (
+            (first, second, "roi_number"),
+            (first, second, "roi_name"),
+            (first.policy, second.policy, "end_caps"),
+            (first.policy, second.policy, "between_planes"),
+        )
     )
     if not same:
         raise StructureRefusal(
             "dvh-not-comparable",
-            f"The DVHs are of {first.roi_name!r} (end caps {first.policy.end_caps}) and {second.roi_name!r} (end caps "
-            f"{second.policy.end_caps}); compare one structure under one policy.",
+            f"The DVHs are of {first.roi_name!r} ({first.policy.shape}) and {second.roi_name!r} "
+            f"({second.policy.shape}); compare one structure under one policy.",
             roi=first.roi_name,
         )
     for dvh in (first, second):

@@ -17,6 +17,7 @@ from bridge.rt.arrays import FloatArray, Points
 from bridge.rt.coverage import region_coverage
 from bridge.rt.dvh import DvhPolicy
 from bridge.rt.structure import Plane, Structure, loop_area_mm2
+from bridge.rt.taper import Taper
 
 __all__ = ["StructureSamples", "sample_structure"]
 
@@ -55,7 +56,7 @@ def sample_structure(structure: Structure, policy: DvhPolicy) -> StructureSample
     Parameters
     ----------
     policy
-        End caps, and the distance of samples or None to choose it from the size.
+        End caps, shape between planes, and the distance of samples or None to choose it from the size.
     """
     if structure.is_empty:
         return StructureSamples(np.zeros((0, 3)), np.zeros(0), policy)
@@ -63,12 +64,19 @@ def sample_structure(structure: Structure, policy: DvhPolicy) -> StructureSample
     points: list[Points] = []
     volumes: list[FloatArray] = []
     count = 0
-    for plane, slab in zip(structure.planes, structure.slab_edges_mm(policy.end_caps), strict=True):
-        if plane.loops:
-            xyz, cell_cc = _prism_samples(plane, float(slab[0]), float(slab[1]), sample_mm, count)
-            points.append(xyz)
-            volumes.append(cell_cc)
-            count += len(xyz)
+    taper = Taper(structure) if policy.between_planes == "tapered" else None
+    for index, (bottom, top) in enumerate(structure.slab_edges_mm(policy.end_caps).tolist()):
+        plane = structure.planes[index]
+        if not plane.loops:
+            continue
+        if taper is None:
+            xyz, cell_cc = _prism_samples(plane, bottom, top, sample_mm, count)
+        else:
+            xyz, cell_cc = _prism_samples(plane, *taper.slab(index, bottom, top), sample_mm, count)
+            xyz, cell_cc = taper.apply(index, xyz, cell_cc)
+        points.append(xyz)
+        volumes.append(cell_cc)
+        count += len(xyz)
     return StructureSamples(np.concatenate(points), np.concatenate(volumes), replace(policy, sample_mm=sample_mm))
 
 

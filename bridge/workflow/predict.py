@@ -104,4 +104,4 @@ def structure_names(settings: Settings) -> StructureNames:
 
 def dvh_policy(settings: Settings) -> DvhPolicy:
     """Give the DVH policy that the site chose."""
-    return DvhPolicy(settings.dvh.end_caps, settings.dvh.sample_mm)
+    return DvhPolicy(settings.dvh.end_caps, settings.dvh.sample_mm, settings.dvh.between_planes)

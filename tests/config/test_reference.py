@@ -36,7 +36,11 @@ def test_every_default_is_a_documented_key() -> None:
     [
         ("node.port", "integer, at least 0, at most 65535", "`11112`"),
         ("node.peers[].hosts", "list of text", "required"),
-        ("destinations[].send", "list of `predicted_dose` or `predicted_plan`", '`["predicted_plan", "predicted_dose"]`'),
+        (
+            "destinations[].send",
+            "list of `predicted_dose` or `predicted_plan`",
+            '`["predicted_plan", "predicted_dose"]`',
+        ),
         ("dvh.sample_mm", "number, more than 0, at most 5 or null", "`null`"),
         ("prescription.levels", "mapping of text to number, at least 1, at most 120", "`{}`"),
     ],

@@ -82,6 +82,7 @@ def test_partial_and_missing_coverage_show(data: CaseReportData) -> None:
     assert organs.rows[2].remark == "empty: no contours"
     assert dvh_policy_text(data.dvhs) == {
         "End caps": "none (structures end at their first and last plane)",
+        "Between planes": "prism",
         "Sampling": "0.50 mm between samples, trilinear dose, exact area weights at the contour",
         "Coverage": "3 of 5 structures wholly inside the dose grid; Lung 50.0 %; Larynx (empty: no contours)",
     }

@@ -35,6 +35,7 @@ def test_curve_and_histogram_are_the_closed_form() -> None:
         "volume_inside_dose_grid_cc": pytest.approx(70.0),
         "coverage_fraction": pytest.approx(1.0),
         "end_caps": "none",
+        "between_planes": "prism",
         "sample_mm": 0.5,
         "metrics": {"mean_gy": 35.0},
     }
