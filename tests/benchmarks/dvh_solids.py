@@ -3,7 +3,9 @@
 After Nelms et al., Med Phys 42:4435, 2015. Truth is the solid itself plus half a slice at each flat end. A parameter
 is missed when it is off by more than 3 %. Test 1: contours every 0.2 mm, dose every 1, 2 or 3 mm. Test 2: contours
 every 1, 2 or 3 mm, dose as fine as the contours; shifted: dose grid moved by half a voxel along x, y and z. The
-volume counts once, not for both directions of the dose, which makes 195 parameters in each test.
+volume counts once, not for both directions of the dose, which makes 195 parameters in each test. One more test, of the
+three solids without a flat end along z, begins the planes three tenths of a spacing off the centre and rounds contours
+to 0.01 mm, so that nothing falls into place by the symmetry of the benchmark.
 
     python -m tests.benchmarks.dvh_solids [--dicompyler PYTHON] [--json FILE]
 """
@@ -23,7 +25,7 @@ from tempfile import TemporaryDirectory
 
 from bridge.rt.dvh import DvhPolicy
 from bridge.rt.grid import Grid
-from tests.benchmarks.files import FRAME, drawn, linear_dose, write_dose, write_structures
+from tests.benchmarks.files import FRAME, DrawnItem, drawn, linear_dose, write_dose, write_structures
 from tests.benchmarks.programs import (
     PARAMETERS,
     Job,
@@ -33,24 +35,33 @@ from tests.benchmarks.programs import (
     our_versions,
     stamp,
 )
-from tests.solids import CENTRE_GY, SOLIDS, GradientAxis, Solid
+from tests.solids import CENTRE_GY, LYING_CONE, LYING_CYLINDER, RADIUS_MM, SOLIDS, SPHERE, GradientAxis, Solid
 
 TOLERANCE = 0.03
+ROUND_ENDED = (SPHERE, LYING_CYLINDER, LYING_CONE)
 AXES: tuple[GradientAxis, GradientAxis] = ("y", "z")
 DIRECTION = {"y": "AP", "z": "SI"}
+COARSE, FINE = [(step, step) for step in (1.0, 2.0, 3.0)], [(0.2, dose_mm) for dose_mm in (1.0, 2.0, 3.0)]
 TESTS = {
-    "1": ([(0.2, dose_mm) for dose_mm in (1.0, 2.0, 3.0)], 0.0),
-    "1 shifted": ([(0.2, dose_mm) for dose_mm in (1.0, 2.0, 3.0)], 0.5),
-    "2": ([(step, step) for step in (1.0, 2.0, 3.0)], 0.0),
-    "2 shifted": ([(step, step) for step in (1.0, 2.0, 3.0)], 0.5),
+    "1": (FINE, 0.0, 0.0),
+    "1 shifted": (FINE, 0.5, 0.0),
+    "2": (COARSE, 0.0, 0.0),
+    "2 shifted": (COARSE, 0.5, 0.0),
+    "2 off centre": (COARSE, 0.0, 0.3),
 }
-"""Pairs of contour spacing and dose spacing in mm, and the shift of the dose grid in voxels."""
+"""Pairs of contour and dose spacing in mm, shift of the dose grid in voxels, shift of the planes in spacings."""
 
-CAPPED, UNCAPPED, UNCAPPED_TRUTH = (
-    "fdp-bridge, half-slice caps",
-    "fdp-bridge, no caps",
-    "fdp-bridge, no caps, against solids without half slices",
+CAPPED, TAPERED, UNCAPPED, UNCAPPED_TRUTH = (
+    "half-slice caps",
+    "half-slice caps, tapered",
+    "no caps",
+    "no caps, against solids without half slices",
 )
+POLICIES = {
+    CAPPED: DvhPolicy("half_slice"),
+    TAPERED: DvhPolicy("half_slice", between_planes="tapered"),
+    UNCAPPED: DvhPolicy("none"),
+}
 THEIRS = "dicompyler-core"
 
 
@@ -63,6 +74,7 @@ class Row:
     contour_mm: float
     dose_mm: float
     shift: float
+    offset: float = 0.0
 
     @property
     def label(self) -> str:
@@ -70,16 +82,23 @@ class Row:
         return f"{self.solid.name}, {DIRECTION[self.axis]}, {self.contour_mm:g}/{self.dose_mm:g} mm{shifted}"
 
     def job(self, folder: Path) -> Job:
-        structures = folder / f"RS_{self.solid.name.replace(' ', '_')}_{self.contour_mm}.dcm"
+        structures = folder / f"RS_{self.solid.name.replace(' ', '_')}_{self.contour_mm}_{self.offset}.dcm"
         dose = folder / f"RD_{self.axis}_{self.dose_mm}_{self.shift}.dcm"
         if not structures.exists():
-            planes = self.solid.drawn(self.contour_mm).planes
-            items = [drawn(loop, plane.z_mm) for plane in planes for loop in plane.loops]
-            write_structures(structures, [(self.solid.name, items)])
+            write_structures(structures, [(self.solid.name, self.contours())])
         if not dose.exists():
             grid = grid_over_the_solids(self.dose_mm, self.shift)
             write_dose(dose, linear_dose(grid, {self.axis: 1.0}, CENTRE_GY))
         return Job(str(structures), str(dose))
+
+    def contours(self) -> list[DrawnItem]:
+        if not self.offset:
+            planes = self.solid.drawn(self.contour_mm).planes
+            return [drawn(loop, plane.z_mm) for plane in planes for loop in plane.loops]
+        steps = ceil(RADIUS_MM / self.contour_mm)
+        heights = [(k + self.offset) * self.contour_mm for k in range(-steps - 1, steps)]
+        sections = [(self.solid.section(z), z) for z in heights if abs(z) < RADIUS_MM]
+        return [drawn(loop.round(2), z) for loop, z in sections if loop is not None]
 
     def counted(self) -> list[str]:
         return [name for name in PARAMETERS if name != "V" or self.axis == "y"]
@@ -105,8 +124,9 @@ def truth(solid: Solid, axis: GradientAxis, cap_mm: float) -> dict[str, float]:
 
 
 def rows_of(test: str) -> list[Row]:
-    pairs, shift = TESTS[test]
-    return [Row(solid, axis, *pair, shift) for solid in SOLIDS for pair in pairs for axis in AXES]
+    pairs, shift, offset = TESTS[test]
+    solids = ROUND_ENDED if offset else SOLIDS
+    return [Row(solid, axis, *pair, shift, offset) for solid in solids for pair in pairs for axis in AXES]
 
 
 @dataclass(frozen=True)
@@ -146,12 +166,13 @@ def run(tests: Sequence[str], dicompyler: str | None) -> tuple[dict[str, dict[st
     with TemporaryDirectory() as name:
         jobs = {test: [row.job(Path(name)) for row in rows[test]] for test in tests}
         for test in tests:
-            capped, uncapped = (our_parameters(jobs[test], DvhPolicy(caps)) for caps in ("half_slice", "none"))
-            scores[test][CAPPED] = score(rows[test], capped)
-            scores[test][UNCAPPED] = score(rows[test], uncapped)
-            scores[test][UNCAPPED_TRUTH] = score(rows[test], uncapped, half_slices=False)
-            for program, results in ((CAPPED, capped), (UNCAPPED, uncapped), (UNCAPPED_TRUTH, uncapped)):
+            for program, policy in POLICIES.items():
+                results = our_parameters(jobs[test], policy)
+                scores[test][program] = score(rows[test], results)
                 seconds.setdefault(program, []).extend(result["seconds"] for result in results)
+                if program == UNCAPPED:
+                    scores[test][UNCAPPED_TRUTH] = score(rows[test], results, half_slices=False)
+                    seconds[UNCAPPED_TRUTH] = seconds[UNCAPPED]
         if dicompyler is not None:
             for test in tests:
                 theirs, answers = dicompyler_results(dicompyler, jobs[test])
@@ -188,14 +209,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     parser.add_argument("--dicompyler", metavar="PYTHON", help="interpreter of an environment with dicompyler-core")
-    parser.add_argument("--misses", action="store_true", help="list what fdp-bridge misses with half-slice caps")
+    parser.add_argument("--misses", action="store_true", help="list what is missed with half-slice caps")
     options = parser.parse_args()
     scores, seconds, versions = run(list(TESTS), options.dicompyler)
     sys.stdout.write(f"{tables(scores, seconds)}\nMeasured with {versions}.\n")
     if options.misses:
         for test, by_program in scores.items():
-            for miss in by_program[CAPPED].misses:
-                sys.stdout.write(f"test {test}: {miss}\n")
+            for program in (CAPPED, TAPERED):
+                for miss in by_program[program].misses:
+                    sys.stdout.write(f"test {test}, {program}: {miss}\n")
     if options.json is not None:
         content = {
             "versions": versions,
