@@ -195,6 +195,7 @@ class TestNestedTargets:
         (recipe,) = given.derived_structures
         assert (recipe.name, recipe.of, recipe.minus) == ("PTV_56-PTV", ("PTV_56",), ("PTV_70",))
         assert points(given, "PTV_56") == {}
+        assert points(given, "PTV_70") == {0.0: 72.1}  # 70 Gy at most: 103 % of its own level
 
         def whole(y: float) -> float:
             return segment_mm2(20.0, y)

@@ -107,9 +107,10 @@ class TestPriority:
 
     def test_maximum_curve_and_mean_share_one_total(self) -> None:
         whole = ramp_dvh(5, "Cord", 10.0, 70.0)
-        made = organ_objectives(REST, ramp_dvh(-1, "Cord-PTV", 10.0, 50.0), DEFAULT, mean=True, whole=(ORGAN, whole))
-        # 1 maximum + 7 points + 1 mean: 50 / 9 is 5.6
-        assert [o.priority for o in made] == [6.0] * 9
+        settings = ExtractionSettings(organ_total_priority=90.0)
+        made = organ_objectives(REST, ramp_dvh(-1, "Cord-PTV", 10.0, 50.0), settings, mean=True, whole=(ORGAN, whole))
+        # 1 maximum + 7 points + 1 mean
+        assert [o.priority for o in made] == [10.0] * 9
         first = made[0]
         assert isinstance(first, PointObjective)
         assert (first.roi_number, first.roi_name, first.volume_percent, first.dose_gy, first.origin.rule) == (
@@ -124,6 +125,13 @@ class TestPriority:
             ORGAN, ramp_dvh(5, "Cord", 10.0, 50.0), ExtractionSettings(organ_form="line"), mean=True
         )
         assert [(o.kind, o.priority) for o in made] == [("line", 25.0), ("mean", 25.0)]
+
+    def test_the_line_of_a_small_organ_never_falls_towards_smaller_volumes(self) -> None:
+        # its near-maximum, D2%, is 49.2 Gy, below D1% of 49.6
+        small = ramp_dvh(5, "Cochlea_L", 10.0, 50.0, volume_cc=0.2)
+        (line,) = organ_objectives(ORGAN, small, ExtractionSettings(organ_form="line"), mean=False)
+        assert isinstance(line, LineObjective)
+        assert [p.dose_gy for p in line.curve[-3:]] == [49.2, 49.6, 49.6]
 
     def test_the_ring_has_its_own_total_and_no_margin(self) -> None:
         settings = ExtractionSettings(margin_percent=3.0)
