@@ -178,7 +178,7 @@ def _table(measurements: Sequence[Measurement], truth: Sequence[Mapping[str, flo
             [
                 each.program,
                 "-" if each.from_files_seconds is None else f"{each.from_files_seconds:.2f}",
-                f"{each.dvh_seconds:.3f}",
+                f"{each.dvh_seconds:.4f}",
                 "-" if slowest is None else f"{slowest / each.dvh_seconds:.1f}",
                 f"{100.0 * max(volumes):.2f}",
                 f"{np.mean(doses):.3f}",
