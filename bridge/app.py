@@ -26,28 +26,33 @@ from bridge.node.settings import (
 from bridge.node.spool import Spool
 from bridge.node.watched_folder import WatchedFolder
 from bridge.rt.errors import DeliveryFailure, StorageFailure
-from bridge.workflow import doctor
+from bridge.workflow import decide, doctor
+from bridge.workflow.decide import Content
 from bridge.workflow.deliveries import SqlDeliveryLedger
 from bridge.workflow.doctor import Check
 from bridge.workflow.instances import SqlInstanceIndex
 from bridge.workflow.intake import Intake
-from bridge.workflow.predict import Predicted, predict_files
+from bridge.workflow.predict import Predicted, predict_files, preference_in
 from bridge.workflow.release import Recipient, approve
 from bridge.workflow.service import Service, audited
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from config import settings as site
-from models.predictor import Preference
+from models.predictor import Preference, check_preference
 from models.registry import load_model
 
 __all__ = [
     "approve_case",
     "build_service",
     "cases_folder",
+    "contents",
     "destination_of",
     "examine",
+    "keep_content",
     "predict_directory",
     "recipients_of",
+    "require_model",
+    "retry_case",
     "sender_of",
 ]
 
@@ -56,6 +61,7 @@ _BYTES_PER_MB = 1_000_000
 
 def build_service(settings: site.Settings) -> Service:
     """Compose node, watched folder, intake, worker and courier over one data folder."""
+    require_model(settings)
     store = Store.in_folder(settings.data_dir)
     spool = Spool(settings.data_dir / "spool", SqlInstanceIndex(store), read_header)
     quiet = settings.completeness.quiet_s
@@ -80,7 +86,18 @@ def build_service(settings: site.Settings) -> Service:
         )
         doors.append(WatchedFolder(folder, spool, watch, intake.on_stored, on_event))
     courier = Courier(ledger, sender_of(settings), lambda: datetime.now(UTC), retry_policy_of(settings))
-    return Service(store, spool, intake, worker, courier, tuple(doors))
+    return Service(settings.data_dir, store, spool, intake, worker, courier, tuple(doors))
+
+
+def require_model(settings: site.Settings) -> None:
+    """Refuse settings with which no case could be predicted: before the first case comes, not with it.
+
+    Raises
+    ------
+    ModelRefusal
+        The model is not there or not what its card says, or cannot honour the preference.
+    """
+    check_preference(load_model(settings.prediction.model).card, preference_in(settings))
 
 
 def predict_directory(
@@ -177,6 +194,24 @@ def _tls(tls: site.TlsSettings | None) -> TlsSettings | None:
 def examine(settings: site.Settings) -> Iterator[Check]:
     """Look at everything that this installation needs."""
     return doctor.examine(settings, destinations_of(settings).values(), sender_of(settings))
+
+
+def retry_case(settings: site.Settings, case_id: str, user: str) -> None:
+    """Try a refused or failed case again; see :func:`bridge.workflow.decide.retry`."""
+    with Store.in_folder(settings.data_dir).transaction() as session:
+        decide.retry(session, case_id, user)
+
+
+def contents(settings: site.Settings, sop_instance_uid: str) -> Sequence[Content]:
+    """Give the contents that came under a SOP Instance UID."""
+    with Store.in_folder(settings.data_dir).transaction() as session:
+        return decide.contents_of(session, sop_instance_uid)
+
+
+def keep_content(settings: site.Settings, sop_instance_uid: str, sha256: str, user: str) -> None:
+    """Say which content of a SOP Instance UID holds; see :func:`bridge.workflow.decide.keep`."""
+    with Store.in_folder(settings.data_dir).transaction() as session:
+        decide.keep(session, sop_instance_uid, sha256, user)
 
 
 def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, user: str) -> None:

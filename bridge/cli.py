@@ -218,6 +218,8 @@ def extract(
     """Extract optimization objectives from any dose."""
     from bridge.workflow.dose_check import extract_files
 
+    if file.suffix.lower() != ".json":
+        raise typer.BadParameter("the objectives are JSON; name a file that ends in .json", param_hint="--out")
     objectives = extract_files(dose, structures, ct, file, load_settings(config))
     for finding in objectives.findings:
         out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
@@ -254,7 +256,10 @@ def evaluate(
 @app.command("check-config")
 def check_config(file: Annotated[Path, typer.Argument(help="Settings in YAML.")]) -> None:
     """Check a settings file and show every problem in it."""
+    from bridge.app import require_model
+
     settings = load_settings(file)
+    require_model(settings)
     out.print(f"{file}: settings are valid (sha256 {settings.sha256[:12]})")
 
 
@@ -306,7 +311,7 @@ def send(
 
 
 @app.command()
-def cases(config: ConfigFile = None, json_file: JsonFile = None) -> None:
+def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
     """List the cases of a running or stopped bridge, and what each waits for."""
     from bridge.workflow.store import Store
     from bridge.workflow.worklist import worklist
@@ -330,13 +335,46 @@ def approve(
         Path, typer.Option(help="The objectives.json that was reviewed; the approval binds its hash.")
     ],
     user: Annotated[str, typer.Option(help="Who approves.")],
-    config: ConfigFile = None,
+    config: RequiredConfigFile,
 ) -> None:
     """Approve the results of a case, so that they are delivered."""
     from bridge.app import approve_case
 
     approve_case(load_settings(config), case_id, objectives, user)
     out.print(f"case {case_id} approved by {user}; it is delivered by the running service")
+
+
+@app.command()
+def retry(
+    case_id: Annotated[str, typer.Argument(help="Case, as `cases` lists it.")],
+    user: Annotated[str, typer.Option(help="Who asks for it.")],
+    config: RequiredConfigFile,
+) -> None:
+    """Try a refused or failed case again, after what was in its way has been mended."""
+    from bridge.app import retry_case
+
+    retry_case(load_settings(config), case_id, user)
+    out.print(f"case {case_id} is tried again by the running service")
+
+
+@app.command()
+def keep(
+    sop_instance_uid: Annotated[str, typer.Argument(help="SOP Instance UID under which two contents came.")],
+    user: Annotated[str, typer.Option(help="Who decides.")],
+    config: RequiredConfigFile,
+    content: Annotated[
+        str | None, typer.Option(help="Hash of the content that holds; without it they are listed.")
+    ] = None,
+) -> None:
+    """Say which of two contents under one SOP Instance UID holds; the other stays on disk, unused."""
+    from bridge.app import contents, keep_content
+
+    settings = load_settings(config)
+    if content is not None:
+        keep_content(settings, sop_instance_uid, content, user)
+    for one in contents(settings, sop_instance_uid):
+        state = "set aside" if one.set_aside else "in use"
+        out.print(f"{one.sha256}  received {one.received_utc:%Y-%m-%d %H:%M:%S} UTC  {state}")
 
 
 @models_app.command("list")

@@ -276,6 +276,10 @@ class LoggingSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(description="Least severe messages to write.")
 
 
+_SHAPING = {"prediction", "prescription", "structure_names", "dvh", "extraction", "rtdose", "labels"}
+"""Sections on which results depend."""
+
+
 class Settings(Section):
     """Everything that a site can set."""
 
@@ -297,6 +301,10 @@ class Settings(Section):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the settings in canonical JSON (sorted keys, no spaces); results carry it."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """SHA-256 of the settings that shape a result, in canonical JSON (sorted keys, no spaces); results carry it.
+
+        Where the bridge listens, stores and sends to does not change a dose, and does not change this hash.
+        """
+        shaping = self.model_dump(mode="json", include=_SHAPING)
+        text = json.dumps(shaping, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()

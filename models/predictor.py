@@ -27,6 +27,7 @@ __all__ = [
     "Prediction",
     "Preference",
     "check_prediction",
+    "check_preference",
     "preference_of",
 ]
 
@@ -200,7 +201,7 @@ class CheckedPredictor:
 
     def predict(self, anatomy: Anatomy, preference: Preference = NEUTRAL) -> Prediction:
         """See :meth:`DosePredictor.predict`."""
-        _check_preference(self.card, preference)
+        check_preference(self.card, preference)
         findings = _check_anatomy(self.card, anatomy)
         estimate = self.model.estimate(anatomy, preference)
         dose = check_prediction(estimate.dose_gy, anatomy)
@@ -277,7 +278,7 @@ def _count(where: NDArray[np.bool_]) -> str:
     return f"{int(where.sum())} of {where.size} voxels"
 
 
-def _check_preference(card: ModelCard, preference: Preference) -> None:
+def check_preference(card: ModelCard, preference: Preference) -> None:
     """Refuse any wish that the card does not allow: a wish is honoured or refused, never dropped."""
     for what, value in preference.as_dict().items():
         allowed = card.preferences.range_of(what)

@@ -203,7 +203,7 @@ class _Extraction:
 
     def _outside(self, structure: Structure, targets: Sequence[Structure]) -> tuple[Structure, Dvh | None]:
         """Give what is left of a structure outside some targets, and note how to make it."""
-        name = self._free_name(f"{structure.name[: _LONGEST_NAME - 4]}-PTV")
+        name = self._free_name(_shortened(structure.name, "-PTV"))
         rest = subtract(structure, targets, margin_mm=0.0, number=-len(self.derived) - 1, name=name)
         dvh = self.dvh_of(rest)
         if dvh.covered_cc < NEAR_MAXIMUM_CC:
@@ -235,3 +235,10 @@ def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
             roi=level.roi_name,
         )
     return found[0]
+
+
+def _shortened(name: str, suffix: str) -> str:
+    """Append a suffix within 16 characters by cutting the middle: the side at the end of a name must stay."""
+    room = _LONGEST_NAME - len(suffix)
+    side = name[-2:] if name[-2:].upper() in ("_L", "_R") else ""
+    return f"{name[: room - len(side)]}{side}{suffix}" if len(name) > room else f"{name}{suffix}"

@@ -201,15 +201,18 @@ def test_evaluate_scores_a_patient(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_cases_of_an_empty_bridge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("cases", "--json", "cases.json") == 0
+    (tmp_path / "bridge.yaml").write_text("data_dir: data\n")
+    assert run("cases", "--config", "bridge.yaml", "--json", "cases.json") == 0
     assert "no cases" in capsys.readouterr().out
     assert json.loads((tmp_path / "cases.json").read_text()) == []
 
 
 def test_approving_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("approve", "0" * 12, "--objectives", "missing.json", "--user", "physicist") == 4
+    (tmp_path / "bridge.yaml").write_text("data_dir: data\n")
+    who = ("--user", "physicist", "--config", "bridge.yaml")
+    assert run("approve", "0" * 12, "--objectives", "missing.json", *who) == 4
     (tmp_path / "objectives.json").write_text("{}")
-    assert run("approve", "0" * 12, "--objectives", "objectives.json", "--user", "physicist") == 3
+    assert run("approve", "0" * 12, "--objectives", "objectives.json", *who) == 3
     assert "[case-unknown: " in capsys.readouterr().err
 
 

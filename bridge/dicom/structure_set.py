@@ -232,6 +232,8 @@ def _slice_thickness_mm(grid: Grid | None, structures: Sequence[tuple[Plane, ...
     if grid is not None:
         return grid.spacing_mm[0]
     steps = [np.diff([plane.z_mm for plane in planes]) for planes in structures if len(planes) > 1]
+    if not any(structures):
+        return 1.0  # nothing is drawn: there is no plane that a thickness could be the thickness of
     if not steps:
         raise GeometryRefusal(
             "slice-thickness-unknown",

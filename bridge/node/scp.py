@@ -68,6 +68,12 @@ class StorageScp:
         self._listener: Listener | None = None
         self._thread: Thread | None = None
 
+    def __str__(self) -> str:
+        """Name the door for people."""
+        settings = self._settings
+        security = " with TLS" if settings.tls is not None else ""
+        return f"the DICOM node {settings.ae_title} on {settings.host}:{settings.port}{security}"
+
     @property
     def port(self) -> int:
         """The port that is listened on, also when the settings said 0."""

@@ -93,6 +93,10 @@ class WatchedFolder:
         self._observer = Observer()
         self._rejected.mkdir(parents=True, exist_ok=True)
 
+    def __str__(self) -> str:
+        """Name the door for people."""
+        return f"the watched folder {self._folder}"
+
     def start(self) -> None:
         """Watch, on a thread of its own."""
         self._observer.schedule(_Waker(self._wake), str(self._folder), recursive=True)

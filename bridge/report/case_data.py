@@ -71,7 +71,7 @@ class ModelStatement:
 
 @dataclass(frozen=True, eq=False)
 class CaseReportData:
-    """One case with a dose, ready to be shown. Holds no patient name and no patient number.
+    """One case with a dose, ready to be shown. Names the patient only in the two fields for it.
 
     Attributes
     ----------
@@ -93,6 +93,9 @@ class CaseReportData:
         The model's own words.
     objectives, findings
         Shown in the given order, warnings before the rest.
+    patient_id, patient_name
+        Whose case it is, for the reviewer: a report without them invites approving the wrong patient. Shown in the
+        report only; empty where there is none.
     study_date
         DICOM DA (``"20260131"``) or empty.
     colours
@@ -117,6 +120,8 @@ class CaseReportData:
     model: ModelStatement
     objectives: tuple[ObjectiveRow, ...] = ()
     findings: tuple[Finding, ...] = ()
+    patient_id: str = ""
+    patient_name: str = ""
     study_date: str = ""
     colours: Mapping[int, str] = field(default_factory=dict)
 

@@ -78,6 +78,8 @@ def render_case_report(data: CaseReportData) -> str:
     return environment.get_template("case_report.html.j2").render(
         banner=BANNER,
         data=data,
+        patient_id=data.patient_id,
+        patient_name=data.patient_name,
         study_date=_iso_date(data.study_date),
         created=data.provenance.created_utc.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         warnings=[finding for finding in data.findings if finding.severity == "warning"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import ndimage
 
@@ -17,6 +19,9 @@ from bridge.rt.volume import CtVolume, Mask
 __all__ = ["anatomy_of", "dose_grid", "external_of"]
 
 AIR_HU = -1000.0
+_LEAST_INSIDE = 0.9
+"""Contours of skin and target cross by a voxel or two; a tenth of a structure outside the body is a mistake."""
+
 _BODY_THRESHOLD_HU = -400.0
 """Half way between lung and water: the usual threshold for the skin."""
 
@@ -77,9 +82,24 @@ def anatomy_of(case: PatientCase, dose_grid_mm: float) -> tuple[Anatomy, tuple[F
                     roi=structure.name,
                 )
             masks[structure.standard_name] = mask_of(structure, grid)
+    findings += _outside_body(masks, body)
     ct = case.ct.resampled(to=grid, outside=AIR_HU)
     ct = CtVolume(np.where(body.values >= 0.5, ct.values, np.float32(AIR_HU)), grid)
     return Anatomy(grid, ct, body, masks, target_levels_gy, case.gantry_angles_deg), tuple(findings)
+
+
+def _outside_body(masks: Mapping[str, Mask], body: Mask) -> list[Finding]:
+    """Tell which structures lie for a good part outside the body: one of the two is drawn wrong."""
+    findings = []
+    for name, mask in masks.items():
+        whole = float(mask.values.sum(dtype=np.float64))
+        inside = float(np.minimum(mask.values, body.values).sum(dtype=np.float64))
+        if whole > 0 and inside < _LEAST_INSIDE * whole:
+            message = (
+                f"Only {100 * inside / whole:.0f} % of {name!r} lies inside the body; one of the two is drawn wrong."
+            )
+            findings.append(Finding("outside-body", "warning", message, {"roi": name}))
+    return findings
 
 
 def external_of(case: PatientCase) -> Structure | None:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bridge.rt.errors import StructureRefusal
+from bridge.rt.findings import Finding
 from bridge.rt.structure import Structure, loop_area_mm2
 
-__all__ = ["require_sides"]
+__all__ = ["require_sides", "side_findings"]
+
+_CLEARLY_MM = 10.0
+"""Farther than this on the wrong side of the middle is not a turned head any more."""
 
 
 def require_sides(structures: Sequence[Structure]) -> None:
@@ -37,6 +41,36 @@ def require_sides(structures: Sequence[Structure]) -> None:
                 left=left.name,
                 right=right.name,
             )
+
+
+def side_findings(structures: Sequence[Structure]) -> tuple[Finding, ...]:
+    """Tell which organs of one side lie clearly on the other side of the body.
+
+    A pair is compared with itself by :func:`require_sides`; an organ that stands alone can only be compared with the
+    middle of the EXTERNAL, and a head that is turned or a patient off centre moves that: so this warns.
+    """
+    external = next((s for s in structures if s.kind == "external" and not s.is_empty), None)
+    if external is None:
+        return ()
+    middle_mm = _centre_x_mm(external)
+    findings = []
+    for structure in structures:
+        side = (structure.standard_name or "")[-2:]
+        if structure.is_empty or side not in ("_L", "_R"):
+            continue
+        to_the_left_mm = _centre_x_mm(structure) - middle_mm
+        if (to_the_left_mm if side == "_R" else -to_the_left_mm) > _CLEARLY_MM:
+            where = "left" if to_the_left_mm > 0 else "right"
+            findings.append(
+                Finding(
+                    "side-doubtful",
+                    "warning",
+                    f"{structure.name!r} lies {abs(to_the_left_mm):.0f} mm to the patient's {where} of the middle of "
+                    "the body. Is its name right?",
+                    {"roi": structure.name},
+                )
+            )
+    return tuple(findings)
 
 
 def _centre_x_mm(structure: Structure) -> float:

@@ -11,6 +11,9 @@ __all__ = ["Prescription", "PrescriptionSource", "TargetLevel"]
 
 PrescriptionSource = Literal["rtplan", "target_name", "config"]
 
+_LEAST_PER_FRACTION_GY = 0.5
+"""No schedule gives a target less a fraction; a dose per fraction read as the total gives about 0.06 Gy."""
+
 _LOWEST_GY, _HIGHEST_GY = 1.0, 120.0
 """Total prescriptions outside this range are a unit mistake (cGy read as Gy, or the reverse)."""
 
@@ -75,6 +78,16 @@ class Prescription:
                     f"Target {of_one[0].roi_name!r} has more than one prescription: {doses}.",
                     roi=of_one[0].roi_name,
                 )
+        if self.fractions is not None:
+            for level in self.levels:
+                if level.dose_gy / self.fractions < _LEAST_PER_FRACTION_GY:
+                    raise PrescriptionRefusal(
+                        "prescription-per-fraction",
+                        f"{level.dose_gy:g} Gy for {level.roi_name!r} in {self.fractions} fractions is "
+                        f"{level.dose_gy / self.fractions:.2f} Gy a fraction: is it the dose of one fraction and not "
+                        "the total?",
+                        roi=level.roi_name,
+                    )
         object.__setattr__(self, "levels", tuple(sorted(self.levels, key=lambda level: -level.dose_gy)))
 
     @property

@@ -27,8 +27,9 @@ _TARGET_SAMPLES = 60_000
 _SPREAD = 1.2207440846057596 ** -np.arange(1.0, 4.0)
 """Steps of the sequence along the three axes: powers of 1/g, where g is the root of x⁴ = x + 1 (Roberts' R3)."""
 
-_FINEST_MM, _COARSEST_MM = 0.25, 2.5
-"""Finer than 0.25 mm changes no DVH parameter by 0.1 Gy in 1 Gy/mm; coarser than a dose voxel would skip dose."""
+_FINEST_MM, _COARSEST_MM = 0.25, 4.0
+"""Finer than 0.25 mm changes no DVH parameter by 0.1 Gy in 1 Gy/mm. Only a body of more than 4,000 cc meets the upper
+end; there 4 mm instead of 2.5 mm moves no dose by more than 0.01 Gy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ def sample_structure(structure: Structure, policy: DvhPolicy) -> StructureSample
 
 
 def _sampling_mm(structure: Structure) -> float:
-    """Choose the sample distance that gives about 60,000 samples, between 0.25 and 2.5 mm."""
+    """Choose the sample distance that gives about 60,000 samples, between 0.25 and 4 mm."""
     slabs = structure.slab_edges_mm("half_slice")
     area = [sum(loop_area_mm2(loop) for loop in plane.loops) for plane in structure.planes]
     volume_mm3 = float(np.dot(area, slabs[:, 1] - slabs[:, 0]))

@@ -96,6 +96,7 @@ class Taper:
 
     def _vanishing(self, triple: list[int], start_mm: float, end_mm: float) -> float | None:
         """Give the height between two heights at which the first extent reaches zero, or None."""
-        heights = np.linspace(start_mm, end_mm, 101)
+        # a little beyond: a pole that lies just one spacing away is missed by the rounding of its contours else
+        heights = np.linspace(start_mm, end_mm + 0.05 * (end_mm - start_mm), 106)
         gone = np.flatnonzero((self._at(heights, triple, self._square) <= 1e-6).any(axis=1))
         return float(heights[gone[0]]) if len(gone) else None

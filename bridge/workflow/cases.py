@@ -12,6 +12,7 @@ A refused or waiting case moves again by itself when what it lacked arrives.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,20 @@ from bridge.rt.errors import ApprovalRefusal
 from bridge.workflow import audit
 from bridge.workflow.schema import CaseRow
 
-__all__ = ["CaseState", "CaseView", "case_id_of", "ensure_case", "get_case", "list_cases", "put_case", "set_state"]
+__all__ = [
+    "CaseState",
+    "CaseView",
+    "case_id_of",
+    "ensure_case",
+    "get_case",
+    "list_cases",
+    "put_case",
+    "set_state",
+    "waiting_studies",
+]
+
+
+logger = logging.getLogger(__name__)
 
 
 class CaseState(StrEnum):
@@ -95,6 +109,7 @@ def set_state(session: Session, case_id: str, state: CaseState, reason: str, act
         row.state, row.reason, row.updated_utc = state.value, reason, datetime.now(UTC)
         session.flush()
         audit.append(session, actor, f"case-{state.value}", row.id, reason=reason)
+        logger.info("case %s %s: %s", row.id, state.value, reason)
 
 
 def get_case(session: Session, case_id: str) -> CaseView:
@@ -114,6 +129,12 @@ def list_cases(session: Session, study_instance_uid: str | None = None) -> Seque
     if study_instance_uid is not None:
         query = query.where(CaseRow.study_instance_uid == study_instance_uid)
     return [_view(row) for row in session.scalars(query)]
+
+
+def waiting_studies(session: Session) -> Sequence[str]:
+    """Give the Study Instance UIDs of the cases that wait for something."""
+    query = select(CaseRow.study_instance_uid).where(CaseRow.state == CaseState.WAITING.value).distinct()
+    return list(session.scalars(query))
 
 
 def _row(session: Session, case_id: str) -> CaseRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,9 @@ from bridge.workflow.schema import DeliveryRow
 from bridge.workflow.store import Store
 
 __all__ = ["SqlDeliveryLedger", "deliveries_of"]
+
+
+logger = logging.getLogger(__name__)
 
 
 class SqlDeliveryLedger:
@@ -47,6 +52,7 @@ class SqlDeliveryLedger:
             .order_by(DeliveryRow.id)
         )
         with self._store.transaction() as session:
+            rows = [row for row in session.scalars(query) if _is_unchanged(session, row, now)]
             return [
                 Delivery(
                     delivery_id=str(row.id),
@@ -55,7 +61,7 @@ class SqlDeliveryLedger:
                     sop_instance_uid=row.sop_instance_uid,
                     attempts=tuple(datetime.fromisoformat(at) for at in row.attempts_utc),
                 )
-                for row in session.scalars(query)
+                for row in rows
             ]
 
     def mark(self, delivery: Delivery, result: InstanceResult, at: datetime, next_attempt: datetime | None) -> None:
@@ -69,6 +75,8 @@ class SqlDeliveryLedger:
             elif next_attempt is None:
                 row.state, row.finished_utc = "failed", at
             session.flush()
+            if not result.outcome.delivered:
+                logger.warning("case %s not delivered to %s: %s", row.case_id, row.destination, result.reason)
             audit.append(
                 session,
                 audit.SYSTEM,
@@ -80,6 +88,21 @@ class SqlDeliveryLedger:
                 reason=result.reason,
             )
             _settle_case(session, row.case_id)
+
+
+def _is_unchanged(session: Session, row: DeliveryRow, now: datetime) -> bool:
+    """Tell if the file still is what was released; one that is not is never sent, and its case says so."""
+    path = Path(row.path)
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == row.sha256:
+        return True
+    row.state, row.finished_utc, row.next_attempt_utc = "failed", now, None
+    row.message = f"{path.name} is not the file that was released: it was changed or removed; nothing was sent"
+    session.flush()
+    audit.append(
+        session, audit.SYSTEM, "delivery-file-changed", row.case_id, destination=row.destination, file=path.name
+    )
+    _settle_case(session, row.case_id)
+    return False
 
 
 def deliveries_of(session: Session, case_id: str) -> Sequence[DeliveryRow]:

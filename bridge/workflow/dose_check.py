@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from bridge.rt.findings import Finding
 from bridge.rt.metrics import structure_metrics
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.provenance import Provenance
+from bridge.rt.structure import Structure
 from bridge.workflow.naming import name_structures
 from bridge.workflow.predict import dvh_policy, extraction_settings, structure_names
 from config.settings import Settings
@@ -61,9 +63,8 @@ def measure_files(dose_file: Path, structures_file: Path, settings: Settings) ->
     dose, structure_set = _read_pair(dose_file, structures_file)
     policy = dvh_policy(settings)
     dvhs = tuple(compute_dvh(structure, dose.dose, policy) for structure in structure_set.structures)
-    return Measured(
-        dvhs, (*structure_set.findings, *_uncovered(dvhs)), policy, _provenance(dose, structure_set, settings)
-    )
+    findings = (*structure_set.findings, *_named_twice(structure_set.structures), *_uncovered(dvhs))
+    return Measured(dvhs, findings, policy, _provenance(dose, structure_set, settings))
 
 
 def extract_files(
@@ -126,6 +127,21 @@ def _read_pair(dose_file: Path, structures_file: Path) -> tuple[DoseObject, Stru
             given=structure_set.sop_instance_uid,
         )
     return dose, structure_set
+
+
+def _named_twice(structures: Sequence[Structure]) -> list[Finding]:
+    """Tell which structures can only be told apart by their number."""
+    names = Counter(structure.name for structure in structures)
+    return [
+        Finding(
+            "roi-name-repeated",
+            "warning",
+            f"{count} structures are named {name!r}; tell them by number.",
+            {"roi": name},
+        )
+        for name, count in names.items()
+        if count > 1
+    ]
 
 
 def _uncovered(dvhs: Sequence[Dvh]) -> list[Finding]:

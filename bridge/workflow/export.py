@@ -166,6 +166,8 @@ def _report_data(
         model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits)),
         objectives=tuple(row for objective in result.objectives.objectives for row in _rows(objective)),
         findings=(*result.case.findings, *result.objectives.findings),
+        patient_id=result.case.identity.patient_id,
+        patient_name=result.case.identity.patient_name.replace("^", " ").strip(),
         study_date=result.case.identity.study_date,
     )
 

@@ -68,8 +68,12 @@ def studies(session: Session) -> Sequence[str]:
 
 
 def instances_of(session: Session, study_instance_uid: str) -> tuple[StoredInstance, ...]:
-    """Give the instances of one study in the order in which they came."""
-    query = select(InstanceRow).where(InstanceRow.study_instance_uid == study_instance_uid).order_by(InstanceRow.id)
+    """Give the instances of one study in the order in which they came, but for contents that were set aside."""
+    query = (
+        select(InstanceRow)
+        .where(InstanceRow.study_instance_uid == study_instance_uid, InstanceRow.set_aside.is_(False))
+        .order_by(InstanceRow.id)
+    )
     return tuple(_instance(row) for row in session.scalars(query))
 
 

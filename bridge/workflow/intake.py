@@ -5,7 +5,8 @@ Everything is worked out from the index, so a restart loses nothing: all studies
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from sqlalchemy.orm import Session
@@ -15,11 +16,14 @@ from bridge.node.instances import Receipt, StoredInstance
 from bridge.node.quiet import QuietTimer
 from bridge.node.settings import QuietPolicy
 from bridge.workflow import jobs
-from bridge.workflow.cases import CaseState, case_id_of, ensure_case, put_case
+from bridge.workflow.cases import CaseState, case_id_of, ensure_case, put_case, waiting_studies
 from bridge.workflow.instances import instances_of, studies
 from bridge.workflow.store import Store
 
 __all__ = ["Intake"]
+
+_ROUND_S = 1.0
+"""How often all waiting studies are looked at: a timer may have run out, or a person decided something."""
 
 
 class Intake:
@@ -33,14 +37,24 @@ class Intake:
         How long a study must be quiet.
     stuck_after_s
         Seconds of quiet after which a case that still lacks objects is called stuck.
+    clock
+        Monotonic seconds.
     """
 
-    def __init__(self, store: Store, policy: QuietPolicy, stuck_after_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        policy: QuietPolicy,
+        stuck_after_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._policy = policy
         self._stuck_after_s = stuck_after_s
-        self._timer = QuietTimer()
+        self._clock = clock
+        self._timer = QuietTimer(clock)
         self._open: set[str] = set()
+        self._next_round_s = clock()
         self._lock = Lock()
 
     def start(self) -> None:
@@ -57,6 +71,11 @@ class Intake:
 
     def tick(self) -> None:
         """Judge the studies that may have changed. Called again and again from one thread."""
+        now = self._clock()
+        if now >= self._next_round_s:
+            self._next_round_s = now + _ROUND_S
+            with self._store.transaction() as session, self._lock:
+                self._open.update(waiting_studies(session))
         with self._lock:
             due = sorted(self._open)
         for study in due:
@@ -99,14 +118,14 @@ class Intake:
             jobs.queue(session, ensure_case(session, study, state.sop_instance_uid), inputs)
             return True
         if state.verdict is Verdict.WAITING:
-            settled = self._wait(session, study, state.sop_instance_uid, state.reason, quiet_s)
-            return settled and not state.settles_when_quiet
+            return self._wait(session, study, state.sop_instance_uid, state.reason, quiet_s)
         return False
 
     def _wait(self, session: Session, study: str, uid: str | None, reason: str, quiet_s: float) -> bool:
+        """Say what a case waits for. It needs no look at every tick: the rounds come back to all that wait."""
         stuck = quiet_s >= self._stuck_after_s
         put_case(session, study, uid, CaseState.WAITING, f"Stuck: {reason}" if stuck else reason)
-        return stuck
+        return True
 
 
 def _from_outside(session: Session, instances: Sequence[StoredInstance]) -> tuple[StoredInstance, ...]:

@@ -19,6 +19,7 @@ __all__ = [
     "Job",
     "claim_next",
     "finish",
+    "give_back",
     "is_known",
     "is_wanted",
     "last_done",
@@ -130,6 +131,14 @@ def finish(session: Session, job: Job, state: str, message: str, artifacts: Sequ
     )
     hashes = {artifact.kind: artifact.sha256 for artifact in artifacts}
     audit.append(session, audit.SYSTEM, f"job-{state}", job.case_id, message=message, artifacts=hashes)
+
+
+def give_back(session: Session, job: Job) -> None:
+    """Queue a running job again because the bridge is stopped: that is no failed attempt."""
+    row = session.get_one(JobRow, job.id)
+    if row.state == "running" and get_case(session, job.case_id).state is CaseState.RUNNING:
+        row.state, row.attempts = "queued", row.attempts - 1
+        set_state(session, job.case_id, CaseState.QUEUED, "the bridge was stopped; it goes on at the next start")
 
 
 def recover(session: Session) -> None:

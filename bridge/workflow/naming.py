@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bridge.rt.findings import Finding
-from bridge.rt.laterality import require_sides
+from bridge.rt.laterality import require_sides, side_findings
 from bridge.rt.structure import Structure
 from config.structure_names import Ambiguous, StructureNames
 
@@ -24,11 +24,14 @@ def name_structures(
         A left and a right organ lie the other way round.
     """
     matched: dict[int, str] = {}
+    unknown: list[str] = []
     findings: list[Finding] = []
     for structure in structures:
-        if structure.kind != "organ" or structure.is_empty:
+        if structure.kind not in ("organ", "other") or structure.is_empty:
             continue
         match = names.match(structure.name)
+        if structure.kind == "other" and match is None:
+            continue  # a helper structure; only an organ's name makes a structure without type an organ
         if isinstance(match, Ambiguous):
             findings.append(
                 Finding(
@@ -39,8 +42,21 @@ def name_structures(
                     {"roi": structure.name},
                 )
             )
-        elif match is not None:
+        elif match is None:
+            unknown.append(structure.name)
+        else:
             matched[structure.number] = match.standard_name
+    if unknown:
+        shown = ", ".join(repr(name) for name in unknown)
+        findings.append(
+            Finding(
+                "names-unknown",
+                "warning",
+                f"No standard name is known for {shown}: a model that looks for these organs does not see them, and "
+                "left and right are not checked. Add them to structure_names.aliases.",
+                {"roi": ", ".join(unknown)},
+            )
+        )
     for standard_name in sorted(set(matched.values())):
         claimants = [s for s in structures if matched.get(s.number) == standard_name]
         if len(claimants) > 1:
@@ -55,6 +71,19 @@ def name_structures(
             )
             for structure in claimants:
                 del matched[structure.number]
-    named = tuple(replace(structure, standard_name=matched.get(structure.number)) for structure in structures)
+    untyped = [s.name for s in structures if s.kind == "other" and s.number in matched]
+    if untyped:
+        findings.append(
+            Finding(
+                "organ-without-type",
+                "warning",
+                f"{', '.join(repr(name) for name in untyped)} have no organ's type but an organ's name, and are taken "
+                "as organs. Set their type in the planning system.",
+                {"roi": ", ".join(untyped)},
+            )
+        )
+    named = tuple(
+        replace(s, standard_name=matched[s.number], kind="organ") if s.number in matched else s for s in structures
+    )
     require_sides(named)
-    return named, tuple(findings)
+    return named, (*findings, *side_findings(named))

@@ -58,6 +58,8 @@ def approve(
     """
     if not actor.strip() or len(actor) > _LONGEST_NAME or not actor.isprintable():
         raise ApprovalRefusal("approver", f"Say who approves, in 1 to {_LONGEST_NAME} characters on one line.")
+    if not actor.strip():
+        raise ApprovalRefusal("approver-missing", "An approval needs the name of the person who approves.")
     case = get_case(session, case_id)
     done = jobs.last_done(session, case_id)
     if case.state is not CaseState.REVIEW or done is None:
@@ -107,6 +109,7 @@ def enqueue(
                         destination=recipient.name,
                         sop_instance_uid=artifact.sop_instance_uid,
                         path=str(folder / artifact.path),
+                        sha256=artifact.sha256,
                         state="pending",
                         attempts_utc=[],
                         message="",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Boolean, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -49,6 +49,7 @@ class InstanceRow(Base):
     size_bytes: Mapped[int] = mapped_column(Integer)
     received_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     source: Mapped[dict[str, Any]] = mapped_column(JSON)
+    set_aside: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class CaseRow(Base):
@@ -109,6 +110,7 @@ class DeliveryRow(Base):
     destination: Mapped[str] = mapped_column(String(64))
     sop_instance_uid: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(20))
     attempts_utc: Mapped[list[str]] = mapped_column(JSON)
     status: Mapped[int | None] = mapped_column(Integer)

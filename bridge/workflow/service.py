@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event, Thread
 
 from bridge.node.events import NodeEvent
@@ -12,9 +13,10 @@ from bridge.node.ledger import Courier
 from bridge.node.scp import StorageScp
 from bridge.node.spool import Spool
 from bridge.node.watched_folder import WatchedFolder
-from bridge.rt.errors import StorageFailure
+from bridge.rt.errors import DeliveryFailure, StorageFailure
 from bridge.workflow import audit
 from bridge.workflow.intake import Intake
+from bridge.workflow.lock import data_folder_lock
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 
@@ -30,6 +32,8 @@ class Service:
 
     Parameters
     ----------
+    data_folder
+        Held for as long as the service runs.
     store, spool
         Database and files.
     intake, worker, courier
@@ -40,6 +44,7 @@ class Service:
 
     def __init__(
         self,
+        data_folder: Path,
         store: Store,
         spool: Spool,
         intake: Intake,
@@ -47,6 +52,7 @@ class Service:
         courier: Courier,
         doors: tuple[StorageScp | WatchedFolder, ...],
     ) -> None:
+        self._data_folder = data_folder
         self._store = store
         self._spool = spool
         self._intake = intake
@@ -58,6 +64,10 @@ class Service:
 
     def run(self) -> None:
         """Recover what a crash left, open the doors, and work until :meth:`stop`."""
+        with data_folder_lock(self._data_folder):
+            self._run()
+
+    def _run(self) -> None:
         recovery = self._spool.recover()
         for path in recovery.unreadable:
             logger.error("an object in the spool does not match its hash and is left alone: %s", path.name)
@@ -68,7 +78,7 @@ class Service:
             courier = Thread(target=self._deliver, name="courier", daemon=True)
             courier.start()
             for door in self._doors:
-                stack.enter_context(door)
+                self._open(stack, door)
             logger.info("ready")
             while not self._stop_asked:
                 self._tick()
@@ -76,6 +86,16 @@ class Service:
             self._stopping.set()
             courier.join(timeout=10.0)
         self._store.close()
+
+    @staticmethod
+    def _open(stack: ExitStack, door: StorageScp | WatchedFolder) -> None:
+        try:
+            stack.enter_context(door)
+        except OSError as error:
+            raise DeliveryFailure(
+                "door", f"{door} cannot be opened ({error.strerror or error}); is another bridge running there?"
+            ) from error
+        logger.info("open: %s", door)
 
     def stop(self) -> None:
         """Ask :meth:`run` to end after the current tick. Safe in a signal handler: it takes no lock."""

@@ -82,6 +82,8 @@ class Worker:
         if self._pool is not None:
             if self._running is not None:
                 self._kill(self._running)
+                with self._store.transaction() as session:
+                    jobs.give_back(session, self._running.job)
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
@@ -90,8 +92,9 @@ class Worker:
         if self._running is None:
             self._take_next()
         elif self._running.future.done():
-            running, self._running = self._running, None
-            self._collect(running)
+            # let go only when it is recorded: while the database is locked or the disk full, it is tried again
+            self._collect(self._running)
+            self._running = None
         elif time.monotonic() > self._running.deadline:
             self._kill(self._running)
 
@@ -117,9 +120,9 @@ class Worker:
             artifacts = running.future.result()
         except BrokenProcessPool:
             logger.error("the prediction process died during case %s", job.case_id)
-            self._open_pool()
             with self._store.transaction() as session:
                 jobs.recover(session)
+            self._open_pool()
             return
         except BridgeError as error:
             state, case_state = (

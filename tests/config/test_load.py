@@ -182,11 +182,11 @@ def test_settings_are_frozen() -> None:
         load_settings(None).node.port = 1  # type: ignore[misc]
 
 
-def test_the_hash_follows_every_value_and_nothing_else(tmp_path: Path) -> None:
-    one = load_settings(write(tmp_path, "data_dir: /d\nnode: {port: 1, host: h}\n"))
-    same = load_settings(write(tmp_path, "# other form\nnode:\n  host: h\n  port: 1\ndata_dir: /d\n"))
-    other = load_settings(write(tmp_path, "data_dir: /d\nnode: {port: 2, host: h}\n"))
-    assert one.sha256 == same.sha256 != other.sha256
+def test_the_hash_follows_what_shapes_a_result_and_nothing_else(tmp_path: Path) -> None:
+    one = load_settings(write(tmp_path, "data_dir: /d\ndvh: {end_caps: half_slice}\nnode: {port: 1}\n"))
+    elsewhere = load_settings(write(tmp_path, "# other form\ndvh:\n  end_caps: half_slice\nlogging: {level: debug}\n"))
+    other = load_settings(write(tmp_path, "dvh: {end_caps: none}\n"))
+    assert one.sha256 == elsewhere.sha256 != other.sha256
     assert len(one.sha256) == 64
 
 

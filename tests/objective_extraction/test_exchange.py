@@ -85,7 +85,7 @@ def objective_sets(draw: st.DrawFn) -> ObjectiveSet:
     return ObjectiveSet(
         case=CaseReference("1.2.3", "1.2.4", "1.2.5"),
         prescription=Prescription(
-            (TargetLevel(*rois[0], draw(st.floats(1.0, 120.0)), "rtplan"),), draw(st.none() | st.integers(1, 40))
+            (TargetLevel(*rois[0], draw(st.floats(20.0, 120.0)), "rtplan"),), draw(st.none() | st.integers(1, 40))
         ),
         objectives=(*of_rois, point(derived, "upper", 20.0, 5.0, number=None)),
         derived_structures=(

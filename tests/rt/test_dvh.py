@@ -392,7 +392,7 @@ class TestPolicy:
 
         assert sampling(1.0, PLANES_MM) == 0.25
         assert sampling(20.0, PLANES_MM) == pytest.approx((41469.0 / 60_000.0) ** (1.0 / 3.0), rel=1e-3)
-        assert sampling(200.0, np.arange(-50.0, 51.0, 3.0)) == 2.5
+        assert sampling(200.0, np.arange(-50.0, 51.0, 3.0)) == 4.0
 
     def test_finer_sampling_makes_more_samples(self) -> None:
         coarse, fine = (

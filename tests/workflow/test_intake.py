@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import func, select
 
 from bridge.node.instances import StoredInstance
-from bridge.node.quiet import QuietTimer
 from bridge.node.settings import QuietPolicy
 from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, case_id_of, get_case, list_cases, put_case, set_state
@@ -37,8 +36,9 @@ class Room:
         self.restart()
 
     def restart(self) -> None:
-        self.intake = Intake(self.store, QuietPolicy(complete_s=2.0, undecided_s=60.0), stuck_after_s=600.0)
-        self.intake._timer = QuietTimer(self.clock)
+        self.intake = Intake(
+            self.store, QuietPolicy(complete_s=2.0, undecided_s=60.0), stuck_after_s=600.0, clock=self.clock
+        )
         self.intake.start()
         self.intake.tick()
 

@@ -27,14 +27,23 @@ def test_organs_get_their_standard_name_and_keep_their_own() -> None:
     named, findings = name_structures(given, StructureNames.load({"Parotis re": "Parotid_R"}, {}))
     assert [s.standard_name for s in named] == ["SpinalCord", "Parotid_L", "Parotid_R", None]
     assert [(s.number, s.name, s.planes) for s in named] == [(s.number, s.name, s.planes) for s in given]
-    assert findings == ()
+    assert [(finding.code, finding.where["roi"]) for finding in findings] == [("names-unknown", "xyz")]
 
 
 def test_only_organs_with_contours_are_named() -> None:
     target = structure({0.0: [circle(5.0)]}, number=1, name="Larynx", kind="target")
-    named, findings = name_structures((target, empty(2, "SpinalCord"), organ(3, "zParotid_L")), NAMES)
-    assert [s.standard_name for s in named] == [None, None, None]
+    named, findings = name_structures((target, empty(2, "SpinalCord")), NAMES)
+    assert [s.standard_name for s in named] == [None, None]
     assert findings == ()
+
+
+def test_an_organ_without_type_is_known_by_its_name_and_said_so() -> None:
+    """Many exports leave the type empty; a swapped pair must be found in them too."""
+    cord, helper = (structure({0.0: [circle(5.0)]}, number=n, name=name, kind="other") for n, name in
+                    ((1, "SpinalCord"), (2, "zHelp")))  # fmt: skip
+    named, findings = name_structures((cord, helper), NAMES)
+    assert [(s.standard_name, s.kind) for s in named] == [("SpinalCord", "organ"), (None, "other")]
+    assert [(finding.code, finding.where["roi"]) for finding in findings] == [("organ-without-type", "SpinalCord")]
 
 
 def test_an_ambiguous_name_is_asked_about_and_not_used() -> None:

@@ -139,11 +139,11 @@ def test_export_writes_everything_and_the_dose_reads_back(result: CaseResult, ou
     assert set(metrics_of(result)) == {1, 2, 3, 4}
 
 
-def test_only_dicom_files_and_no_text_name_the_patient(result: CaseResult, out: Path) -> None:
+def test_only_dicom_objects_and_the_report_name_the_patient(result: CaseResult, out: Path) -> None:
     secret = replace(result.case.identity, patient_name="Secret^Name", patient_id="SECRET-ID")
     write(replace(result, case=replace(result.case, identity=secret)), out)
     naming = {path.name for path in out.iterdir() if b"secret" in path.read_bytes().lower()}
-    assert naming == {"rtdose.dcm", "rtplan.dcm"}
+    assert naming == {"rtdose.dcm", "rtplan.dcm", "report.html"}
 
 
 def test_the_same_inputs_give_the_same_uids(result: CaseResult, paths: tuple[Path, ...], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.Integer, nullable=False),
         sa.Column("received_utc", UtcDateTime, nullable=False),
         sa.Column("source", sa.JSON, nullable=False),
+        sa.Column("set_aside", sa.Boolean, nullable=False),
         sa.UniqueConstraint("sop_instance_uid", "sha256"),
     )
     op.create_index("ix_instances_study", "instances", ["study_instance_uid"])
@@ -67,6 +68,7 @@ def upgrade() -> None:
         sa.Column("destination", sa.String(64), nullable=False),
         sa.Column("sop_instance_uid", sa.String(64), nullable=False),
         sa.Column("path", sa.Text, nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("attempts_utc", sa.JSON, nullable=False),
         sa.Column("status", sa.Integer),

@@ -1,0 +1,101 @@
+"""Decisions that only a person can take: try a case again, and say which of two contents holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bridge.rt.errors import ApprovalRefusal, IdentityRefusal
+from bridge.workflow import audit
+from bridge.workflow.cases import CaseState, get_case, list_cases, set_state
+from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.schema import InstanceRow, JobRow
+
+__all__ = ["Content", "contents_of", "keep", "retry"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """One of the contents that came under a SOP Instance UID."""
+
+    sha256: str
+    received_utc: datetime
+    set_aside: bool
+
+
+def retry(session: Session, case_id: str, actor: str) -> None:
+    """Try a refused or failed case again with what it has: its prediction, or the deliveries that were given up.
+
+    Raises
+    ------
+    ApprovalRefusal
+        The case is neither refused nor failed, or it has nothing to try again (``nothing-to-retry``).
+    """
+    _require_name(actor)
+    case = get_case(session, case_id)
+    if case.state not in (CaseState.REFUSED, CaseState.FAILED):
+        raise ApprovalRefusal(
+            "nothing-to-retry", f"Case {case_id} is {case.state.value}; only refused and failed cases are tried again."
+        )
+    given_up = [row for row in deliveries_of(session, case_id) if row.state == "failed"]
+    query = select(JobRow).where(JobRow.case_id == case_id).order_by(JobRow.id.desc()).limit(1)
+    job = session.scalars(query).first()
+    if job is not None and job.state in ("refused", "failed"):
+        job.state, job.attempts = "queued", 0
+        set_state(session, case_id, CaseState.QUEUED, f"tried again by {actor}", actor)
+    elif given_up:
+        for row in given_up:
+            row.state, row.attempts_utc, row.next_attempt_utc, row.finished_utc = "pending", [], datetime.now(UTC), None
+        set_state(session, case_id, CaseState.DELIVERING, f"tried again by {actor}", actor)
+    else:
+        raise ApprovalRefusal(
+            "nothing-to-retry",
+            f"Case {case_id} was refused before a prediction: {case.reason} Mend that at the source and send it again.",
+        )
+
+
+def contents_of(session: Session, sop_instance_uid: str) -> Sequence[Content]:
+    """Give all contents that came under a SOP Instance UID, in the order in which they came."""
+    query = select(InstanceRow).where(InstanceRow.sop_instance_uid == sop_instance_uid).order_by(InstanceRow.id)
+    return [Content(row.sha256, row.received_utc, row.set_aside) for row in session.scalars(query)]
+
+
+def keep(session: Session, sop_instance_uid: str, sha256: str, actor: str) -> None:
+    """Say which content of a SOP Instance UID holds; the others stay on disk but are no longer looked at.
+
+    Parameters
+    ----------
+    sha256
+        Beginning of the hash of the content that holds, at least 8 digits.
+
+    Raises
+    ------
+    IdentityRefusal
+        No single content begins like that (``content-unknown``).
+    """
+    _require_name(actor)
+    query = select(InstanceRow).where(InstanceRow.sop_instance_uid == sop_instance_uid)
+    rows = list(session.scalars(query))
+    chosen = [row for row in rows if len(sha256) >= 8 and row.sha256.startswith(sha256.lower())]
+    if len(chosen) != 1:
+        known = ", ".join(row.sha256[:12] for row in rows) or "none"
+        raise IdentityRefusal(
+            "content-unknown",
+            f"Name the content that holds by 8 or more digits of its hash; under this UID there are: {known}.",
+            sop_instance_uid=sop_instance_uid,
+        )
+    for row in rows:
+        row.set_aside = row is not chosen[0]
+    audit.append(session, actor, "content-kept", None, sop_instance_uid=sop_instance_uid, sha256=chosen[0].sha256)
+    for case in list_cases(session, chosen[0].study_instance_uid):
+        if case.state is CaseState.REFUSED:
+            set_state(session, case.id, CaseState.WAITING, f"{actor} decided which content holds", actor)
+
+
+def _require_name(actor: str) -> None:
+    if not actor.strip():
+        raise ApprovalRefusal("decision-without-name", "A decision needs the name of the person who takes it.")
