@@ -25,9 +25,9 @@ _COVERED_PERCENT = 95.0
 _COVERAGE_FLOOR = 0.95
 """At 95 % of the volume or less a target is asked for all of its prescription, at more for 95 % of it (ICRU 83)."""
 
-_MOST_LOWER = 1.02
 _LEAST_UPPER = 1.03
-"""Parts of the prescription between which the lower objectives end and the upper ones begin: room for an optimizer."""
+"""No upper objective begins below this part of the prescription: an optimizer needs room above the lower ones, which
+end at the prescription itself, as more buys nothing."""
 
 
 def organ_objectives(
@@ -99,10 +99,11 @@ def target_lower(
     for volume in sorted(settings.target_lower_volumes_percent, reverse=True):
         predicted = dvh.dose_at_percent(volume)
         floor = level.dose_gy * (1.0 if volume <= _COVERED_PERCENT else _COVERAGE_FLOOR)
-        asked = _rounded(min(max(predicted, floor), _MOST_LOWER * level.dose_gy))
+        asked = _rounded(min(max(predicted, floor), level.dose_gy))
         if objectives and asked <= objectives[-1].dose_gy:
             continue
-        sentence = f"D{volume:g}% is {predicted:.2f} Gy; asked for no less than {floor:.2f} Gy of the prescription."
+        part = f"at least {100 * floor / level.dose_gy:.0f} % of the prescription"
+        sentence = f"D{volume:g}% is {predicted:.2f} Gy; asked for {asked:.2f} Gy, {part}."
         objectives.append(
             PointObjective(
                 **_of(structure),
@@ -135,7 +136,7 @@ def target_upper(
         asked = _rounded(min(max(read.dose_gy, _LEAST_UPPER * level.dose_gy), most))
         if objectives and asked >= objectives[-1].dose_gy:
             continue
-        allowed = f"the protocol allows {most:.2f} Gy{of_whom.format(limit.limit_percent)}"
+        allowed = f"the settings allow {most:.2f} Gy{of_whom.format(limit.limit_percent)}"
         objectives.append(
             PointObjective(
                 **_of(structure),

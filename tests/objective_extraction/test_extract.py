@@ -160,9 +160,9 @@ class TestTarget:
 
     def test_a_hot_dose_is_clipped_to_the_protocol_and_told(self) -> None:
         given = extracted([PTV], [ramp_dvh(1, "PTV_70", 76.0, 84.0)])
-        # 110, 107, 105 % of 70 Gy; lower points not above 102 %
+        # 110, 107, 105 % of 70 Gy; no target is asked for more than its prescription
         assert points(given, "PTV_70") == [
-            ("lower", 98.0, 71.4),
+            ("lower", 98.0, 70.0),
             ("upper", 0.0, 77.0),
             ("upper", 2.0, 74.9),
             ("upper", 5.0, 73.5),
@@ -213,9 +213,15 @@ class TestTarget:
         assert refused.value.code == "target-outside-dose"
 
     def test_limits_below_what_coverage_needs_are_told_as_a_contradiction(self) -> None:
-        tight = ExtractionSettings(target_upper_limits=(TargetUpperLimit(5.0, 100.0),))
+        tight = ExtractionSettings(target_upper_limits=(TargetUpperLimit(5.0, 99.0),))
         given = extracted([PTV], [ramp_dvh(1, "PTV_70", 71.0, 75.0)], settings=tight)
         assert "objectives-contradict" in codes(given)
+
+    @pytest.mark.parametrize(("highest_gy", "narrow"), [(72.5, True), (73.1, False)])
+    def test_a_dose_more_homogeneous_than_any_plan_is_told(self, highest_gy: float, narrow: bool) -> None:
+        """Lower 70 Gy against an upper of D0.03cc: 4 % of 70 Gy are 2.8 Gy."""
+        given = extracted([PTV], [ramp_dvh(1, "PTV_70", 70.0, highest_gy, volume_cc=1000.0)])
+        assert ("target-window-narrow" in codes(given)) is narrow
 
 
 class TestOverlap:
