@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -263,3 +264,30 @@ def test_the_dose_is_not_for_clinical_use_and_belongs_to_the_patient(phantom: Ph
     assert dose.PatientID == phantom.identity.patient_id
     assert dose.FrameOfReferenceUID == phantom.grid.frame_of_reference_uid
     assert "NOT FOR CLINICAL USE" in dose.SeriesDescription
+
+
+def test_settings_that_no_case_could_be_predicted_with_are_refused_before_the_first_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, code in (("{model: unet}", "model-unknown"), ("{hi: 1.05}", "preference-unsupported")):
+        (tmp_path / "bridge.yaml").write_text(f"prediction: {text}\n")
+        for command in (["check-config", "bridge.yaml"], ["serve", "--config", "bridge.yaml"]):
+            assert run(*command) == 3
+            assert f"[{code}" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        (tmp_path / "bridge.yaml").write_text(f"data_dir: data\nnode: {{port: {taken.getsockname()[1]}}}\n")
+        assert run("serve", "--config", "bridge.yaml") == 4
+    assert "is another bridge running there?" in capsys.readouterr().err
+
+
+def test_objectives_are_not_written_over_by_their_template(
+    phantom: PhantomCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dose = write_dose(phantom, tmp_path / "RD.dcm")
+    assert run("extract", "--dose", dose, "--structures", phantom.structure_set_path, "--out", "objectives.xml") == 2
+    assert not (tmp_path / "objectives.xml").exists()

@@ -10,7 +10,7 @@ from bridge.rt.errors import GeometryRefusal, StructureRefusal
 from bridge.rt.prescription import Prescription
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
-from objective_extraction.extract import extract_objectives
+from objective_extraction.extract import _shortened, extract_objectives
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import LineObjective, MeanObjective, PointObjective
 from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
@@ -306,3 +306,17 @@ def test_the_set_carries_what_it_was_made_from() -> None:
 def test_extraction_is_repeatable() -> None:
     structures = [PTV, CORD, BODY]
     assert extracted(structures, [PTV_DVH]).sha256 == extracted(structures, [PTV_DVH]).sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("Parotid_L", "Parotid_L-PTV"),
+        ("Glnd_Submand_L", "Glnd_Subma_L-PTV"),
+        ("Glnd_Submand_R", "Glnd_Subma_R-PTV"),
+        ("Bone_Mandible", "Bone_Mandibl-PTV"),
+    ],
+)
+def test_a_shortened_name_keeps_its_side(name: str, short: str) -> None:
+    assert _shortened(name, "-PTV") == short
+    assert len(short) <= 16

@@ -12,6 +12,7 @@ from bridge.rt.case import PatientCase
 from bridge.rt.errors import PrescriptionRefusal, StructureRefusal
 from bridge.rt.grid import Grid
 from bridge.rt.prescribe import find_prescription
+from bridge.rt.structure import Plane
 from bridge.rt.volume import CtVolume
 from tests.phantom import CENTRE_MM, PATIENT_POSITIONS, STRUCTURES, write_small_phantom
 from tests.solids import FRAME, axial_orientations
@@ -137,3 +138,17 @@ def test_an_organ_under_the_name_of_a_target_is_refused_not_mixed_up(case: Patie
     with pytest.raises(StructureRefusal, match="PTV_6000") as raised:
         anatomy_of(replace(case, structures=organs), 2.5)
     assert raised.value.code == "name-of-target"
+
+
+@pytest.mark.parametrize(("shift_mm", "told"), [(0.0, False), (10.0, False), (20.0, True)])
+def test_a_structure_that_reaches_out_of_the_body_is_told(case: PatientCase, shift_mm: float, told: bool) -> None:
+    """PTV_6000 ends 11.5 mm before the skin and is 18 mm wide."""
+    target = case.structure("PTV_6000")
+    moved = replace(
+        target,
+        planes=tuple(Plane(p.z_mm, tuple(loop + np.array([shift_mm, 0.0]) for loop in p.loops)) for p in target.planes),
+    )
+    structures = tuple(moved if s.number == target.number else s for s in case.structures)
+    _, findings = anatomy_of(replace(case, structures=structures), 2.0)
+    outside = [finding for finding in findings if finding.code == "outside-body"]
+    assert [finding.where["roi"] for finding in outside] == (["PTV_6000"] if told else [])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.rt.errors import StructureRefusal
-from bridge.rt.laterality import require_sides
+from bridge.rt.laterality import require_sides, side_findings
 from bridge.rt.structure import Structure
 from tests.solids import circle, empty, structure
 
@@ -45,3 +45,25 @@ def test_what_is_no_pair_is_left_alone() -> None:
     require_sides([at(-40.0, "Parotid_L"), empty(2, "Parotid_R")])
     require_sides([at(-40.0, "Parotid_L"), at(40.0, None, 2, "Parotid_R")])
     require_sides([at(-40.0, "Parotid_L"), at(40.0, "Lens_R", 2), at(0.0, "SpinalCord", 3)])
+
+
+BODY = structure({0.0: [circle(90.0, (12.0, 0.0))], 3.0: [circle(90.0, (12.0, 0.0))]}, number=9, kind="external")
+
+
+@pytest.mark.parametrize(
+    ("x_mm", "name", "doubtful"),
+    [
+        (60.0, "Parotid_L", False), (-60.0, "Parotid_L", True), (60.0, "Parotid_R", True), (-60.0, "Parotid_R", False),
+        (3.0, "Lens_L", False), (1.0, "Lens_L", True), (21.0, "Lens_R", False), (23.0, "Lens_R", True),
+        (-60.0, "SpinalCord", False), (-60.0, None, False),
+    ],
+)  # fmt: skip
+def test_an_organ_that_stands_alone_is_compared_with_the_middle_of_the_body(
+    x_mm: float, name: str | None, doubtful: bool
+) -> None:
+    """The body's middle is at x = 12 mm, and 10 mm to the wrong side of it are allowed."""
+    assert [finding.code for finding in side_findings([BODY, at(x_mm, name)])] == ["side-doubtful"] * doubtful
+
+
+def test_without_a_body_there_is_no_middle() -> None:
+    assert side_findings([at(-60.0, "Parotid_L")]) == ()

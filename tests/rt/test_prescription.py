@@ -66,3 +66,14 @@ def test_no_fraction_is_refused(fractions: int) -> None:
 def test_fractions_may_be_unknown_or_one() -> None:
     assert Prescription((HIGH,)).fractions is None
     assert Prescription((HIGH,), fractions=1).fractions == 1
+
+
+@pytest.mark.parametrize(("dose_gy", "fractions", "refused"), [(2.0, 35, True), (17.4, 35, True), (17.5, 35, False)])
+def test_the_dose_of_one_fraction_is_not_taken_as_the_total(dose_gy: float, fractions: int, refused: bool) -> None:
+    level = TargetLevel(1, "PTV", dose_gy, "rtplan")
+    if not refused:
+        assert Prescription((level,), fractions).highest_gy == dose_gy
+        return
+    with pytest.raises(PrescriptionRefusal) as raised:
+        Prescription((level,), fractions)
+    assert raised.value.code == "prescription-per-fraction"

@@ -155,3 +155,17 @@ def test_an_earlier_result_that_failed_does_not_fail_a_newer_one(room: Room) -> 
     room.release(("aa", "bb", "plan"))
     room.courier()
     assert room.state() == (CaseState.DELIVERED, "4 objects to archive, tps")
+
+
+@pytest.mark.parametrize("change", ["altered", "removed"])
+def test_a_file_that_changed_after_its_release_is_never_sent(room: Room, change: str) -> None:
+    dose = next(room.folder.rglob("rtdose.dcm"))
+    if change == "altered":
+        dose.write_bytes(dose.read_bytes() + b"\0")
+    else:
+        dose.unlink()
+    room.courier()
+    assert {name for _, name in room.sent} == {"rtplan.dcm"}
+    state, reason = room.state()
+    assert state is CaseState.FAILED
+    assert "rtdose.dcm is not the file that was released" in reason
