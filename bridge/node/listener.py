@@ -40,6 +40,9 @@ __all__ = ["Listener"]
 
 _READ_BYTES = 1 << 16
 _THREAD_END_S = 5.0
+_PROPOSES_EVERYTHING = 20
+"""A sender that proposes more SOP classes than this proposes its whole list, not what it has to send."""
+
 _MOST_CONTEXTS_NAMED = 8
 
 
@@ -120,7 +123,10 @@ class _Negotiation(ACSE):
         super()._negotiate_as_acceptor()
         accepted = {context.abstract_syntax for context in self.assoc.accepted_contexts}
         refused = {str(context.abstract_syntax) for context in self.assoc.rejected_contexts} - accepted
-        if refused:
+        if len(refused) > _PROPOSES_EVERYTHING and accepted:
+            message = f"The sender proposed {len(refused)} SOP classes more than are accepted, as some do by default."
+            self._listener.events.report("presentation-contexts-many", "info", message, **where)
+        elif refused:
             named = [UID(uid).name if is_valid_uid(uid) else printable(uid) for uid in sorted(refused)]
             shown = ", ".join(named[:_MOST_CONTEXTS_NAMED])
             more = f" and {len(named) - _MOST_CONTEXTS_NAMED} more" if len(named) > _MOST_CONTEXTS_NAMED else ""

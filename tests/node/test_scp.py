@@ -301,3 +301,9 @@ def storescu_tls(node: Node, trusted: list[object], paths: list[Path]) -> int:
         *paths,
     ]
     return subprocess.run([str(part) for part in command], capture_output=True, timeout=30, check=False).returncode
+
+
+def test_a_sender_that_proposes_its_whole_list_is_no_warning(node: Node, tmp_path: Path) -> None:
+    """DCMTK's storescu does so unless told otherwise; every ordinary send would look like trouble."""
+    assert storescu(node, written(ct(1), tmp_path / "ct.dcm")) == 0
+    assert [(event.code, event.severity) for event in node.events] == [("presentation-contexts-many", "info")]
