@@ -15,6 +15,7 @@ from bridge.dicom.write_plan import write_rtplan
 from bridge.report.case_report import CaseReportData, ModelStatement, ObjectiveRow, write_case_report
 from bridge.report.tables import dvh_json
 from bridge.rt.errors import StorageFailure
+from bridge.rt.findings import Finding
 from bridge.rt.metrics import structure_metrics
 from bridge.tps.dose_references import dose_references
 from bridge.workflow.jobs import Artifact
@@ -165,11 +166,24 @@ def _report_data(
         provenance=result.provenance,
         model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits)),
         objectives=tuple(row for objective in result.objectives.objectives for row in _rows(objective)),
-        findings=(*result.case.findings, *result.objectives.findings),
+        findings=_findings(result),
         patient_id=result.case.identity.patient_id,
         patient_name=result.case.identity.patient_name.replace("^", " ").strip(),
         study_date=result.case.identity.study_date,
     )
+
+
+def _findings(result: CaseResult) -> tuple[Finding, ...]:
+    """Give all findings of a case, with what the RTPLAN cannot carry."""
+    left_out = dose_references(result.objectives).left_out
+    partial = Finding(
+        "plan-partial",
+        "info",
+        f"The RTPLAN carries {len(result.objectives.objectives) - len(left_out)} of {len(result.objectives.objectives)} "
+        "objectives: dose references have no place for means, for derived structures and for some points of targets. "
+        "The objectives file and the template have all of them.",
+    )
+    return (*result.case.findings, *result.objectives.findings, *([partial] if left_out else []))
 
 
 def _rows(objective: Objective) -> list[ObjectiveRow]:
@@ -193,13 +207,12 @@ def _rows(objective: Objective) -> list[ObjectiveRow]:
 
 
 def _summary(result: CaseResult, case_id: str, hashes: Mapping[str, str]) -> dict[str, object]:
-    findings = (*result.case.findings, *result.objectives.findings)
     return {
         "format": "fdp-bridge-result",
         "version": 1,
         "case_id": case_id,
         "provenance": result.provenance.as_dict(),
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": [finding.as_dict() for finding in _findings(result)],
         "files_sha256": dict(hashes),
     }
 
