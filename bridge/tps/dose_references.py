@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.rt.dose_reference import DoseReference
+from bridge.rt.prescription import TargetLevel
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import Objective, PointObjective
 
 __all__ = ["DoseReferences", "dose_references"]
+
+_SAME_DOSE_GY = 0.005
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class DoseReferences:
 def dose_references(objectives: ObjectiveSet) -> DoseReferences:
     """Map objectives to dose references (PS3.3 C.8.8.10).
 
-    A target's lower point becomes a minimum dose with the part that may get less, its upper point at 0 % a maximum. An
-    organ's upper point at 0 % becomes a limit for any part, and one at v % a maximum dose that at most v % may exceed.
+    A target's lower point at its prescription becomes the part that may get less, (300A,0028), which the standard
+    counts from the prescription dose; at 100 % it is a minimum dose, and its upper point at 0 % a maximum. An organ's
+    upper point at 0 % becomes a limit for any part, and one at v % a maximum dose that at most v % may exceed.
     """
     levels = {level.roi_number: level for level in objectives.prescription.levels}
     references = [
@@ -43,7 +47,8 @@ def dose_references(objectives: ObjectiveSet) -> DoseReferences:
     ]
     left_out: list[Objective] = []
     for objective in objectives.objectives:
-        reference = _reference(objective, objective.roi_number in levels)
+        level = None if objective.roi_number is None else levels.get(objective.roi_number)
+        reference = _reference(objective, level)
         if reference is None:
             left_out.append(objective)
         else:
@@ -51,20 +56,23 @@ def dose_references(objectives: ObjectiveSet) -> DoseReferences:
     return DoseReferences(tuple(references), tuple(left_out))
 
 
-def _reference(objective: Objective, is_target: bool) -> DoseReference | None:
+def _reference(objective: Objective, level: TargetLevel | None) -> DoseReference | None:
     if not isinstance(objective, PointObjective) or objective.roi_number is None:
         return None
     dose, volume, weight = objective.dose_gy, objective.volume_percent, objective.priority
     text = f"{objective.roi_name[:32]} {objective.operator} {dose:g} Gy at {volume:g} %"
     number = objective.roi_number
-    if is_target and objective.operator == "lower":
-        return DoseReference(
-            number, text, True, weight, target_minimum_gy=dose, target_underdose_percent=100.0 - volume
-        )
-    if is_target:
-        if volume > 0:
-            return None
-        return DoseReference(number, text, True, weight, target_maximum_gy=dose)
+    if level is not None:
+        if objective.operator == "lower" and volume == 100:
+            return DoseReference(number, text, True, weight, target_minimum_gy=dose)
+        if objective.operator == "lower" and abs(dose - level.dose_gy) < _SAME_DOSE_GY:
+            underdose = 100.0 - volume
+            return DoseReference(
+                number, text, True, weight, target_prescription_gy=dose, target_underdose_percent=underdose
+            )
+        if objective.operator == "upper" and volume == 0:
+            return DoseReference(number, text, True, weight, target_maximum_gy=dose)
+        return None
     if objective.operator == "lower":
         return None
     if volume == 0:

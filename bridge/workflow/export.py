@@ -175,13 +175,12 @@ def _report_data(
 
 def _findings(result: CaseResult) -> tuple[Finding, ...]:
     """Give all findings of a case, with what the RTPLAN cannot carry."""
-    left_out = dose_references(result.objectives).left_out
+    left_out, count = dose_references(result.objectives).left_out, len(result.objectives.objectives)
     partial = Finding(
         "plan-partial",
         "info",
-        f"The RTPLAN carries {len(result.objectives.objectives) - len(left_out)} of {len(result.objectives.objectives)} "
-        "objectives: dose references have no place for means, for derived structures and for some points of targets. "
-        "The objectives file and the template have all of them.",
+        f"The RTPLAN carries {count - len(left_out)} of {count} objectives: dose references have no place for means, for "
+        "derived structures and for some points of targets. The objectives file and the template have all of them.",
     )
     return (*result.case.findings, *result.objectives.findings, *([partial] if left_out else []))
 

@@ -17,16 +17,20 @@ PRESCRIPTIONS = (
 RING = DerivedStructure("Ring_PTV", "ring", ("PTV70",), within="BODY", inner_mm=3.0, outer_mm=30.0)
 
 CARRIED: dict[str, tuple[Objective, DoseReference]] = {
-    "target lower": (
-        point(1, "PTV70", 66.5, 98.0, "lower"),
+    "target coverage": (
+        point(1, "PTV70", 70.0, 95.0, "lower"),
         DoseReference(
             1,
-            "PTV70 lower 66.5 Gy at 98 %",
+            "PTV70 lower 70 Gy at 95 %",
             True,
             80.0,
-            target_minimum_gy=66.5,
-            target_underdose_percent=2.0,
+            target_prescription_gy=70.0,
+            target_underdose_percent=5.0,
         ),
+    ),
+    "target minimum": (
+        point(1, "PTV70", 63.0, 100.0, "lower"),
+        DoseReference(1, "PTV70 lower 63 Gy at 100 %", True, 80.0, target_minimum_gy=63.0),
     ),
     "target maximum": (
         point(2, "PTV56", 61.6, 0.0),
@@ -55,6 +59,7 @@ LEFT_OUT: dict[str, Objective] = {
     "line": line(4, "Cord", (80.0, 5.0), (0.0, 40.0)),
     "organ lower": point(4, "Cord", 5.0, 95.0, "lower"),
     "target upper above 0 %": point(1, "PTV70", 73.5, 5.0),
+    "target lower beside its prescription": point(1, "PTV70", 66.5, 98.0, "lower"),
     "derived structure": point(None, "Ring_PTV", 60.0, 0.0),
 }
 
