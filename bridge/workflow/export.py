@@ -179,8 +179,8 @@ def _findings(result: CaseResult) -> tuple[Finding, ...]:
     partial = Finding(
         "plan-partial",
         "info",
-        f"The RTPLAN carries {count - len(left_out)} of {count} objectives: dose references have no place for means, for "
-        "derived structures and for some points of targets. The objectives file and the template have all of them.",
+        f"The RTPLAN carries {count - len(left_out)} of {count} objectives: dose references have no place for means, "
+        "for derived structures and for some points of targets. The objectives file and the template have all of them.",
     )
     return (*result.case.findings, *result.objectives.findings, *([partial] if left_out else []))
 
