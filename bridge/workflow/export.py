@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from bridge.dicom.uids import derived_uid
@@ -14,9 +15,11 @@ from bridge.dicom.write_dose import write_rtdose
 from bridge.dicom.write_plan import write_rtplan
 from bridge.report.case_report import CaseReportData, ModelStatement, ObjectiveRow, write_case_report
 from bridge.report.tables import dvh_json
+from bridge.rt.anatomy import external_of
 from bridge.rt.errors import StorageFailure
 from bridge.rt.findings import Finding
 from bridge.rt.metrics import structure_metrics
+from bridge.rt.plan_metrics import conformity
 from bridge.tps.dose_references import dose_references
 from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import CaseResult
@@ -100,11 +103,20 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
 
 
 def metrics_of(result: CaseResult) -> dict[int, dict[str, float]]:
-    """Give the plan metrics of every structure that has dose, by ROI number."""
+    """Give the plan metrics of every structure that has dose, by ROI number; of targets also the conformity."""
     levels = {level.roi_number: level.dose_gy for level in result.objectives.prescription.levels}
-    return {
-        dvh.roi_number: structure_metrics(dvh, levels.get(dvh.roi_number)) for dvh in result.dvhs if not dvh.is_empty
-    }
+    external = external_of(result.case)
+    body = next((dvh for dvh in result.dvhs if external and dvh.roi_number == external.number), None)
+    metrics = {}
+    for dvh in result.dvhs:
+        if dvh.is_empty:
+            continue
+        prescribed_gy = levels.get(dvh.roi_number)
+        metrics[dvh.roi_number] = structure_metrics(dvh, prescribed_gy)
+        if prescribed_gy is None or body is None or dvh.coverage < 1.0 or body.cc_at_dose(prescribed_gy) == 0.0:
+            continue  # conformity is not defined
+        metrics[dvh.roi_number] |= asdict(conformity(dvh, body, prescribed_gy))
+    return metrics
 
 
 def _require_replaceable(folder: Path) -> None:

@@ -211,3 +211,18 @@ def test_a_plan_prescribes_before_the_names_do(tmp_path: Path) -> None:
     prescription = made.result.objectives.prescription
     assert [(level.roi_number, level.dose_gy) for level in prescription.levels] == [(2, 66.0), (3, 54.0)]
     assert prescription.fractions == 33
+
+
+def test_targets_carry_their_conformity(result: CaseResult) -> None:
+    """The same numbers as the index of the DVHs, and none for what is no target."""
+    metrics = metrics_of(result)
+    levels = {level.roi_number: level.dose_gy for level in result.objectives.prescription.levels}
+    by_number = {dvh.roi_number: dvh for dvh in result.dvhs}
+    body = next(dvh for dvh in result.dvhs if dvh.roi_name == "BODY")
+    for number, found in metrics.items():
+        if number not in levels:
+            assert "ci_rtog" not in found
+            continue
+        target, isodose_cc = by_number[number], body.cc_at_dose(levels[number])
+        assert found["ci_rtog"] == pytest.approx(isodose_cc / target.volume_cc)
+        assert found["r50"] == pytest.approx(body.cc_at_dose(levels[number] / 2.0) / target.volume_cc)
