@@ -163,7 +163,10 @@ class Dvh:
         if a == 0 or not np.isfinite(a):
             raise StructureRefusal("geud-exponent", f"gEUD needs a finite exponent other than 0, got {a}.")
         weights = self.sample_cc / self.sample_cc.sum()
-        scale = self.max_gy or 1.0
+        # the hottest or coldest dose decides: in units of it no power overflows
+        scale = self.max_gy if a > 0 else self.min_gy
+        if scale == 0.0:
+            return 0.0
         with np.errstate(divide="ignore"):
             return float(scale * np.sum(weights * (self.dose_gy / scale) ** a) ** (1.0 / a))
 

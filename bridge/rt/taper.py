@@ -22,6 +22,9 @@ __all__ = ["Taper"]
 _MOST_CHANGE = 4.0
 """Extents that differ by more than a factor of two from plane to plane are two shapes, not one that narrows."""
 
+_MOST_UNEVEN = 1.5
+"""A parabola through planes of very different spacing swings out between them; a missing plane is such a case."""
+
 
 class Taper:
     """How a structure narrows around each of its planes.
@@ -47,7 +50,10 @@ class Taper:
         """Give the plane with its neighbours, or at an end the last three; None where they are not alike."""
         first = min(max(index - 1, 0), len(self._z) - 3)
         triple = [first, first + 1, first + 2]
-        if first < 0 or not np.isfinite(self._square[triple]).all():
+        if first < 0 or not (self._square[triple] > 0).all():
+            return None
+        steps = np.diff(self._z[triple])
+        if steps.max() > _MOST_UNEVEN * steps.min():
             return None
         change = self._square[triple[1:]] / self._square[triple[:-1]]
         return triple if change.max() < _MOST_CHANGE and change.min() > 1.0 / _MOST_CHANGE else None
@@ -74,12 +80,14 @@ class Taper:
             return points_mm, sample_cc
         z = points_mm[:, 2]
         square = self._at(z, triple, self._square)
-        limit = self._square[triple].max(axis=0)
+        lowest, limit = self._square[triple].min(axis=0), self._square[triple].max(axis=0)
         beyond = (z < self._z[0]) | (z > self._z[-1])
         limits = np.where(beyond[:, None], self._square[index], limit)
-        scale = np.sqrt(np.clip(square, 0.0, limits) / self._square[index])
+        scale = np.sqrt(np.clip(square, np.where(beyond[:, None], 0.0, lowest), limits) / self._square[index])
         moved = points_mm.copy()
+        centres = self._centre[triple]
         centre = self._at(np.clip(z, self._z[0], self._z[-1]), triple, self._centre)
+        centre = np.clip(centre, centres.min(axis=0), centres.max(axis=0))
         moved[:, :2] = centre + (points_mm[:, :2] - self._centre[index]) * scale
         volume = sample_cc * scale.prod(axis=1)
         there = volume > 0.0

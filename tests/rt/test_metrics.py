@@ -67,3 +67,11 @@ def test_an_empty_dvh_has_no_metrics(prescribed_gy: float | None) -> None:
     with pytest.raises(StructureRefusal, match="Lens_L") as refused:
         structure_metrics(nothing, prescribed_gy)
     assert refused.value.code == "dvh-empty"
+
+
+def test_geud_of_cold_and_hot_spots_does_not_overflow() -> None:
+    """(1e-5, 30, 70) Gy in equal parts: with a = -100 only the coldest third counts, 1e-5 x 3^(1/100)."""
+    cold = Dvh(1, "PTV", np.array([1e-5, 30.0, 70.0]), np.ones(3), 3.0, DvhPolicy())
+    assert cold.geud_gy(-100.0) == pytest.approx(1e-5 * 3.0**0.01, rel=1e-9)
+    zero = Dvh(1, "PTV", np.array([0.0, 30.0, 70.0]), np.ones(3), 3.0, DvhPolicy())
+    assert zero.geud_gy(-10.0) == 0.0

@@ -97,8 +97,21 @@ TWO_ISLANDS = [circle(5.0, (-12.0, 0.0)), circle(5.0, (12.0, 0.0))]
         structure({0.0: [circle(10.0)], 3.0: [circle(8.0)]}),
         structure({0.0: [circle(10.0)]}),
         structure({0.0: [circle(10.0)], 3.0: [], 6.0: [circle(8.0)], 9.0: [circle(7.0)]}),
+        structure({0.0: [circle(10.0)], 3.0: [circle(5.2)], 15.0: [circle(5.2)]}),
+        structure({0.0: [circle(6.0)], 3.0: [circle(6.0)], 9.0: [circle(9.0)]}),
+        structure({0.0: [circle(5.0)], 3.0: [circle(5.0, (5.0, 0.0))], 15.0: [circle(5.0, (5.0, 0.0))]}),
     ],
-    ids=["ring", "splits", "jumps", "two planes", "one plane", "gap on purpose"],
+    ids=[
+        "ring",
+        "splits",
+        "jumps",
+        "two planes",
+        "one plane",
+        "gap on purpose",
+        "uneven",
+        "plane missing",
+        "shifted",
+    ],
 )
 def test_shapes_whose_neighbours_are_not_alike_stay_prisms(drawn: Structure) -> None:
     plain, tapered = (compute_dvh(drawn, FLAT, policy) for policy in (PRISM, TAPERED))
@@ -118,3 +131,10 @@ def test_a_ragged_outline_changes_its_volume_by_less_than_a_percent() -> None:
         ]
     plain, tapered = (compute_dvh(structure(planes), FLAT, policy) for policy in (PRISM, TAPERED))
     assert tapered.volume_cc == pytest.approx(plain.volume_cc, rel=0.01)
+
+
+def test_a_narrowing_between_planes_stays_between_their_extents() -> None:
+    drawn = structure({0.0: [circle(10.0)], 3.0: [circle(5.2)], 6.0: [circle(5.2)]})
+    policy = DvhPolicy("none", between_planes="tapered")
+    frusta_cc = np.pi * (3.0 * (100.0 + 52.0 + 27.04) / 3.0 + 3.0 * 27.04) / 1000.0
+    assert compute_dvh(drawn, FLAT, policy).volume_cc == pytest.approx(frusta_cc, rel=0.03)
