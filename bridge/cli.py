@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from bridge import __version__
-from bridge.rt.errors import BridgeError, Refusal, StorageFailure
+from bridge.cli_models import evaluate, models_app, train_app
+from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, table, write_json
+from bridge.rt.errors import BridgeError, Refusal
 from config.errors import ConfigError
 from config.load import load_settings
 from config.settings import Settings
@@ -33,14 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-models_app = typer.Typer(help="Models that can predict.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
-
-out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings in YAML; without it the defaults hold.")]
-RequiredConfigFile = Annotated[Path, typer.Option("--config", help="Settings in YAML.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the result as JSON to this file.")]
+app.add_typer(train_app, name="train")
+app.command()(evaluate)
 
 
 @app.callback(invoke_without_command=True)
@@ -87,34 +82,6 @@ def _show_error(report: dict[str, Any], text: str, as_json: bool) -> None:
     sys.stderr.write((json.dumps(report) if as_json else text) + "\n")
 
 
-def _write_json(path: Path | None, content: object) -> None:
-    if path is not None:
-        try:
-            path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StorageFailure("file-unwritable", f"{path} cannot be written: {error.strerror}.") from error
-        out.print(f"written: {path}")
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-    return table
-
-
-def _pairs(values: list[str] | None, option: str) -> dict[str, float]:
-    """Read repeated ``NAME=NUMBER`` options."""
-    pairs = {}
-    for value in values or []:
-        name, _, number = value.partition("=")
-        try:
-            pairs[name] = float(number)
-        except ValueError:
-            raise typer.BadParameter(f"expected NAME=NUMBER, got {value!r}", param_hint=option) from None
-    return pairs
-
-
 def _log(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.logging.level.upper()]
     # libraries only warn: what they say in detail holds file names, which may be patients' names
@@ -158,8 +125,12 @@ def predict(
     ],
     model: Annotated[str | None, typer.Option(help="Model id; see `models list`.")] = None,
     preference: Annotated[str | None, typer.Option(help="Name of the preference to start from.")] = None,
-    hi: Annotated[float | None, typer.Option(help="Wanted homogeneity D5/D95 of the highest target level.")] = None,
-    oar_weight: Annotated[list[str] | None, typer.Option(help="Weight of sparing an organ: NAME=WEIGHT.")] = None,
+    hi: Annotated[
+        float | None, typer.Option(help="Wanted homogeneity of the highest target, by the index of the model's card.")
+    ] = None,
+    oar_weight: Annotated[
+        list[str] | None, typer.Option(help="Weight of sparing an organ, NAME=WEIGHT, or of all: all=WEIGHT.")
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Predict the dose of one case and extract objectives; writes RTDOSE, RTPLAN, DVHs, objectives and a report."""
@@ -170,7 +141,10 @@ def predict(
     changes = {"model": model, "preference": preference, "hi": hi}
     wanted: dict[str, object] = {name: value for name, value in changes.items() if value is not None}
     if oar_weight:
-        wanted["oar_weights"] = _pairs(oar_weight, "--oar-weight")
+        weights = pairs(oar_weight, "--oar-weight")
+        if "all" in weights:
+            wanted["oar_weight"] = weights.pop("all")
+        wanted["oar_weights"] = weights
     settings = load_settings(config, {"prediction": wanted})
     predicted = predict_directory(collect(dicom_dir), folder, settings, preference_in(settings))
     for finding in (*predicted.result.case.findings, *predicted.result.objectives.findings):
@@ -194,7 +168,7 @@ def dvh(
     for finding in measured.findings:
         out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
     policy = measured.policy.shape
-    table = _table(
+    shown = table(
         f"DVH ({policy})", "structure", "volume cc", "inside grid %", "mean Gy", "D0.03cc Gy", "D95% Gy", "D2% Gy"
     )
     for row in measured.dvhs:
@@ -202,9 +176,9 @@ def dvh(
         if not row.is_empty:
             values = (row.mean_gy, row.dose_at_cc(0.03), row.dose_at_percent(95), row.dose_at_percent(2))
             numbers = [f"{value:.2f}" for value in values]
-        table.add_row(row.roi_name, f"{row.volume_cc:.2f}", f"{100 * row.coverage:.1f}", *numbers)
-    out.print(table)
-    _write_json(json_file, measured.as_json())
+        shown.add_row(row.roi_name, f"{row.volume_cc:.2f}", f"{100 * row.coverage:.1f}", *numbers)
+    out.print(shown)
+    write_json(json_file, measured.as_json())
 
 
 @app.command()
@@ -224,33 +198,6 @@ def extract(
     for finding in objectives.findings:
         out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
     out.print(f"objectives: {len(objectives.objectives)} in {file} and {file.with_suffix('.xml')}")
-
-
-@app.command()
-def evaluate(
-    data: Annotated[Path, typer.Option(help="OpenKBP patients, packed or as CSV folders.")],
-    model: Annotated[str, typer.Option(help="Model id; see `models list`.")],
-    json_file: JsonFile = None,
-    predictions: Annotated[Path | None, typer.Option(help="Also keep the predicted doses in this folder.")] = None,
-) -> None:
-    """Score a model on OpenKBP patients by the official dose and DVH scores."""
-    from rich.progress import Progress
-
-    from models.evaluation import evaluate as score
-    from models.registry import load_model
-
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("patients", total=None)
-        result = score(
-            load_model(model),
-            data,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-            save_predictions=predictions,
-        )
-    out.print(f"model {result.model_id} on {result.n} {result.set_name} patients")
-    out.print(f"dose score {result.dose_score_gy:.4f} Gy")
-    out.print(f"DVH score {result.dvh_score_gy:.4f} Gy")
-    _write_json(json_file, result.as_dict())
 
 
 @app.command("check-config")
@@ -325,7 +272,7 @@ def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
             )
     if not rows:
         out.print("no cases")
-    _write_json(json_file, [row.as_dict() for row in rows])
+    write_json(json_file, [row.as_dict() for row in rows])
 
 
 @app.command()
@@ -375,34 +322,6 @@ def keep(
     for one in contents(settings, sop_instance_uid):
         state = "set aside" if one.set_aside else "in use"
         out.print(f"{one.sha256}  received {one.received_utc:%Y-%m-%d %H:%M:%S} UTC  {state}")
-
-
-@models_app.command("list")
-def models_list() -> None:
-    """List the models that are installed."""
-    from models.registry import list_models
-
-    for card in list_models():
-        out.print(f"{card.id}  {card.version}  {card.title}")
-
-
-@models_app.command("show")
-def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None:
-    """Show the card of a model: what it is, was trained on, and is known not to do."""
-    from models.registry import load_model
-
-    out.print(load_model(model).card.text())
-
-
-@models_app.command("export")
-def models_export(
-    model: Annotated[str, typer.Argument(help="Model id.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder to make.")],
-) -> None:
-    """Copy a model, checked against its card, into a folder of its own."""
-    from models.registry import export_model
-
-    out.print(f"written: {export_model(model, folder)}")
 
 
 if __name__ == "__main__":

@@ -153,11 +153,18 @@ class PredictionSettings(Section):
 
     model: str = Field(min_length=1, description="Model id, as `fdp-bridge models list` shows it.")
     preference: str = Field(min_length=1, description="Name of the preference that the prediction starts from.")
-    hi: Annotated[float, Field(ge=1, le=2)] | None = Field(
-        description="Wanted homogeneity D5/D95 of the highest target level; null: the preference's own."
+    hi: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        description="Wanted homogeneity of the highest target, by the index of the model's card; null: the "
+        "preference's own."
+    )
+    oar_weight: NonNegative | None = Field(
+        description="Weight of sparing all organs, more spares more; null: the preference's own."
     )
     oar_weights: Mapping[str, NonNegative] = Field(
         description="Weight of sparing by standard structure name, beside the preference's own; 1 is neutral."
+    )
+    mirror_average: bool = Field(
+        description="Average the prediction with that for the patient's mirror image: a little better, twice the time."
     )
     dose_grid_mm: float = Field(ge=0.5, le=10, description="Voxel size of the predicted dose, in mm.")
 

@@ -19,13 +19,18 @@ from bridge.rt.volume import Dose
 from models.card import ModelCard
 
 __all__ = [
+    "COVER",
     "NEUTRAL",
+    "SPARE",
+    "CheckedAnatomy",
     "CheckedPredictor",
     "DoseModel",
     "DosePredictor",
     "Estimate",
     "Prediction",
     "Preference",
+    "PreparedModel",
+    "PreparedPredictor",
     "check_prediction",
     "check_preference",
     "preference_of",
@@ -84,10 +89,19 @@ class Preference:
 NEUTRAL = Preference("balanced")
 """No wish at all: the trade-off of the plans that a model was made from. Every model honours it."""
 
-_NAMED: Mapping[str, Preference] = MappingProxyType({NEUTRAL.name: NEUTRAL})
+SPARE = Preference("spare", oar_weight=1.25)
+"""Organs first: P1 of the FDP paper."""
+
+COVER = Preference("cover", hi=0.06, oar_weight=0.85)
+"""Targets first: P2 of the FDP paper. By (D2 - D98)/D50 an index of 0.06 is homogeneous; by D5/D95 it would be
+impossible, and a card with that index refuses it."""
+
+_NAMED: Mapping[str, Preference] = MappingProxyType({wish.name: wish for wish in (NEUTRAL, SPARE, COVER)})
 
 
-def preference_of(name: str, hi: float | None, oar_weights: Mapping[str, float]) -> Preference:
+def preference_of(
+    name: str, hi: float | None, oar_weight: float | None, oar_weights: Mapping[str, float]
+) -> Preference:
     """Start from a named preference and add wishes of one's own.
 
     Raises
@@ -100,7 +114,12 @@ def preference_of(name: str, hi: float | None, oar_weights: Mapping[str, float])
         raise ModelRefusal(
             "preference-unknown", f"There is no preference {name!r}; known are: {', '.join(_NAMED)}.", preference=name
         )
-    return replace(named, hi=named.hi if hi is None else hi, oar_weights={**named.oar_weights, **oar_weights})
+    return replace(
+        named,
+        hi=named.hi if hi is None else hi,
+        oar_weight=named.oar_weight if oar_weight is None else oar_weight,
+        oar_weights={**named.oar_weights, **oar_weights},
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +148,14 @@ class Prediction:
     uncertainty_gy: VoxelArray | None = None
 
 
+class PreparedPredictor(Protocol):
+    """A model that has seen an anatomy: what one patient's predictions share has been done."""
+
+    def predict(self, preference: Preference = NEUTRAL) -> Prediction:
+        """Predict the dose of a plan with this preference; see :meth:`DosePredictor.predict`."""
+        ...
+
+
 class DosePredictor(Protocol):
     """What the rest of the bridge knows of a model."""
 
@@ -155,6 +182,10 @@ class DosePredictor(Protocol):
         """
         ...
 
+    def prepare(self, anatomy: Anatomy) -> PreparedPredictor:
+        """Look at an anatomy once, to predict it with many preferences; refuses as :meth:`predict` does."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -175,11 +206,19 @@ class Estimate:
     uncertainty_gy: VoxelArray | None = None
 
 
+class PreparedModel(Protocol):
+    """A model that has seen an anatomy."""
+
+    def estimate(self, preference: Preference) -> Estimate:
+        """Estimate the dose for a preference that the card allows."""
+        ...
+
+
 class DoseModel(Protocol):
     """The arithmetic of one model; it is only ever called through :class:`CheckedPredictor`."""
 
-    def estimate(self, anatomy: Anatomy, preference: Preference) -> Estimate:
-        """Estimate the dose for an anatomy and a preference that the card allows."""
+    def prepare(self, anatomy: Anatomy) -> PreparedModel:
+        """Do what does not depend on the preference, for an anatomy that the card allows."""
         ...
 
 
@@ -202,14 +241,43 @@ class CheckedPredictor:
     def predict(self, anatomy: Anatomy, preference: Preference = NEUTRAL) -> Prediction:
         """See :meth:`DosePredictor.predict`."""
         check_preference(self.card, preference)
+        return self.prepare(anatomy).predict(preference)
+
+    def prepare(self, anatomy: Anatomy) -> CheckedAnatomy:
+        """See :meth:`DosePredictor.prepare`."""
         findings = _check_anatomy(self.card, anatomy)
-        estimate = self.model.estimate(anatomy, preference)
-        dose = check_prediction(estimate.dose_gy, anatomy)
+        return CheckedAnatomy(self, anatomy, findings, self.model.prepare(anatomy))
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedAnatomy:
+    """A model behind its card that has seen an anatomy.
+
+    Attributes
+    ----------
+    predictor
+        The model.
+    anatomy, findings
+        What it has seen, and what is unusual about it.
+    prepared
+        The arithmetic.
+    """
+
+    predictor: CheckedPredictor
+    anatomy: Anatomy
+    findings: tuple[Finding, ...]
+    prepared: PreparedModel
+
+    def predict(self, preference: Preference = NEUTRAL) -> Prediction:
+        """See :meth:`PreparedPredictor.predict`."""
+        card = self.predictor.card
+        check_preference(card, preference)
+        estimate = self.prepared.estimate(preference)
+        dose = check_prediction(estimate.dose_gy, self.anatomy)
         if estimate.uncertainty_gy is not None:
-            _check_array(estimate.uncertainty_gy, anatomy, "uncertainty")
-        return Prediction(
-            dose, self.card.id, self.sha256, preference, findings + tuple(estimate.findings), estimate.uncertainty_gy
-        )
+            _check_array(estimate.uncertainty_gy, self.anatomy, "uncertainty")
+        findings = self.findings + tuple(estimate.findings)
+        return Prediction(dose, card.id, self.predictor.sha256, preference, findings, estimate.uncertainty_gy)
 
 
 def check_prediction(dose_gy: VoxelArray, anatomy: Anatomy) -> Dose:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from bridge.rt.errors import ModelRefusal
 from models.card import CARD_NAME, ModelCard, model_sha256, read_card
+from models.fdp.model import FdpModel
 from models.geometric.model import GeometricModel
 from models.predictor import CheckedPredictor, DoseModel, DosePredictor
 
@@ -18,7 +19,12 @@ __all__ = ["BUILT_IN_ZOO", "export_model", "list_models", "load_model", "model_s
 BUILT_IN_ZOO = Path(__file__).resolve().parent / "zoo"
 """The models that come with the software."""
 
-_LOADERS: Mapping[str, Callable[[Path], DoseModel]] = MappingProxyType({"geometric": GeometricModel.from_folder})
+_LOADERS: Mapping[str, Callable[[Path, bool], DoseModel]] = MappingProxyType(
+    {
+        "fdp": lambda folder, mirror: FdpModel.from_folder(folder, mirror_average=mirror),
+        "geometric": lambda folder, _: GeometricModel.from_folder(folder),
+    }
+)
 """What runs each kind of model."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -36,8 +42,13 @@ def list_models(zoo: Path | None = None) -> tuple[ModelCard, ...]:
     return tuple(read_card(zoo / model_id) for model_id in _ids(zoo))
 
 
-def load_model(model_id: str, zoo: Path | None = None) -> DosePredictor:
+def load_model(model_id: str, zoo: Path | None = None, mirror_average: bool = False) -> DosePredictor:
     """Give a model of a zoo (default: the built-in one), ready to predict.
+
+    Parameters
+    ----------
+    mirror_average
+        Average the prediction with that for the patient's mirror image, where the kind of model can.
 
     Raises
     ------
@@ -59,7 +70,7 @@ def load_model(model_id: str, zoo: Path | None = None) -> DosePredictor:
             f"Model {model_id!r} is of the kind {card.kind!r}; this software runs: {', '.join(_LOADERS)}.",
             model=model_id,
         )
-    return CheckedPredictor(card, model_sha256(folder), loader(folder))
+    return CheckedPredictor(card, model_sha256(folder), loader(folder, mirror_average))
 
 
 def export_model(model_id: str, folder: Path, zoo: Path | None = None) -> Path:

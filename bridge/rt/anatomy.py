@@ -85,7 +85,8 @@ def anatomy_of(case: PatientCase, dose_grid_mm: float) -> tuple[Anatomy, tuple[F
     findings += _outside_body(masks, body)
     ct = case.ct.resampled(to=grid, outside=AIR_HU)
     ct = CtVolume(np.where(body.values >= 0.5, ct.values, np.float32(AIR_HU)), grid)
-    return Anatomy(grid, ct, body, masks, target_levels_gy, case.gantry_angles_deg), tuple(findings)
+    position = case.identity.patient_position
+    return Anatomy(grid, ct, body, masks, target_levels_gy, case.gantry_angles_deg, position), tuple(findings)
 
 
 def _outside_body(masks: Mapping[str, Mask], body: Mask) -> list[Finding]:

@@ -134,6 +134,8 @@ class Anatomy:
         Prescribed total dose of each target: keys are keys of ``masks``.
     gantry_angles_deg
         IEC 61217 gantry angles of the beams that the plan will have, or None where unknown.
+    patient_position
+        How the patient lies while these angles are meant.
     """
 
     grid: Grid
@@ -142,6 +144,7 @@ class Anatomy:
     masks: Mapping[str, Mask]
     target_levels_gy: Mapping[str, float]
     gantry_angles_deg: tuple[float, ...] | None = None
+    patient_position: str = "HFS"
 
     def __post_init__(self) -> None:
         volumes = [self.body, *self.masks.values(), *([self.ct] if self.ct is not None else [])]

@@ -71,7 +71,7 @@ def predict_files(
 def preference_in(settings: Settings) -> Preference:
     """Give the preference that the settings ask for."""
     prediction = settings.prediction
-    return preference_of(prediction.preference, prediction.hi, prediction.oar_weights)
+    return preference_of(prediction.preference, prediction.hi, prediction.oar_weight, prediction.oar_weights)
 
 
 def extraction_settings(settings: Settings) -> ExtractionSettings:

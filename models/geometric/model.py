@@ -106,8 +106,8 @@ class GeometricModel:
         """
         return cls(GeometricParameters.read(folder / PARAMETERS_NAME))
 
-    def estimate(self, anatomy: Anatomy, preference: Preference) -> Estimate:
-        """Give the expected dose, zero outside the body; the preference is neutral, as the card allows no other."""
+    def prepare(self, anatomy: Anatomy) -> GeometricDose:
+        """Compute the expected dose, zero outside the body."""
         parameters = self.parameters
         geometry = geometry_of(anatomy, tuple(parameters.sparing), parameters.axial_stretch)
         doses = expected_dose_gy(geometry.levels_gy, geometry.distances_mm, geometry.gap_mm, parameters)
@@ -115,4 +115,15 @@ class GeometricModel:
             doses[inside] *= parameters.sparing[name]
         dose_gy = np.zeros(anatomy.grid.shape, dtype=np.float32)
         dose_gy[geometry.voxels] = doses
-        return Estimate(dose_gy)
+        return GeometricDose(dose_gy)
+
+
+@dataclass(frozen=True, eq=False)
+class GeometricDose:
+    """The expected dose of one anatomy; the card allows no preference, so that is all there is."""
+
+    dose_gy: VoxelArray
+
+    def estimate(self, preference: Preference) -> Estimate:
+        """Give the dose."""
+        return Estimate(self.dose_gy)

@@ -28,7 +28,7 @@ TRUE = GeometricParameters(
 @pytest.mark.timeout(120)
 def test_a_dose_of_the_model_is_fitted_back(tmp_path: Path) -> None:
     path = synthetic.write_packed(tmp_path, "pt_1")
-    dose = GeometricModel(TRUE).estimate(read_patient(path).anatomy, NEUTRAL).dose_gy
+    dose = GeometricModel(TRUE).prepare(read_patient(path).anatomy).estimate(NEUTRAL).dose_gy
     packed = np.transpose(dose[::-1], (1, 2, 0))  # back to [y, x, z to inferior]
     labels = synthetic.arrays()["labels"]
     labels[30:100, 20:110, 10:120] |= np.uint16(1)  # dose is possible in the whole body, so in the parotids

@@ -24,7 +24,7 @@ ALL = (WHOLE, WHOLE, WHOLE)
 
 
 def dose_of(anatomy: Anatomy) -> np.ndarray:
-    return GeometricModel(P).estimate(anatomy, NEUTRAL).dose_gy
+    return GeometricModel(P).prepare(anatomy).estimate(NEUTRAL).dose_gy
 
 
 def expected_gy(level_gy: float, r_mm: float, gap_mm: float = 0.0) -> float:

@@ -43,7 +43,10 @@ def with_voxel(value: float) -> np.ndarray:
 )
 def test_a_dose_that_cannot_be_one_never_leaves(values: np.ndarray, code: str) -> None:
     class Broken:
-        def estimate(self, anatomy: object, preference: object) -> Estimate:
+        def prepare(self, anatomy: object) -> Broken:
+            return self
+
+        def estimate(self, preference: object) -> Estimate:
             return Estimate(values)
 
     with pytest.raises(ModelRefusal) as refused:
@@ -72,7 +75,10 @@ def test_a_low_level_around_a_high_one_may_be_hot() -> None:
 @pytest.mark.parametrize(("value", "code"), [(np.nan, "prediction-not-finite"), (-1.0, "prediction-negative")])
 def test_an_uncertainty_is_checked_too(value: float, code: str) -> None:
     class Unsure:
-        def estimate(self, anatomy: object, preference: object) -> Estimate:
+        def prepare(self, anatomy: object) -> Unsure:
+            return self
+
+        def estimate(self, preference: object) -> Estimate:
             return Estimate(dose(), uncertainty_gy=with_voxel(value))
 
     with pytest.raises(ModelRefusal, match="uncertainty") as refused:
@@ -84,7 +90,10 @@ def able() -> CheckedPredictor:
     """A predictor whose card allows preferences."""
 
     class Fixed:
-        def estimate(self, anatomy: object, preference: object) -> Estimate:
+        def prepare(self, anatomy: object) -> Fixed:
+            return self
+
+        def estimate(self, preference: object) -> Estimate:
             return Estimate(dose())
 
     card = load_model("geometric").card
@@ -120,10 +129,10 @@ def test_an_impossible_wish_is_refused_when_it_is_made(value: float) -> None:
 
 
 def test_named_preferences() -> None:
-    assert preference_of("balanced", None, {}) == NEUTRAL
-    assert preference_of("balanced", 1.05, {"Larynx": 2.0}).as_dict() == {"hi": 1.05, "oar_weight.Larynx": 2.0}
+    assert preference_of("balanced", None, None, {}) == NEUTRAL
+    assert preference_of("balanced", 1.05, None, {"Larynx": 2.0}).as_dict() == {"hi": 1.05, "oar_weight.Larynx": 2.0}
     with pytest.raises(ModelRefusal, match="balanced") as refused:
-        preference_of("agressive", None, {})
+        preference_of("agressive", None, None, {})
     assert refused.value.code == "preference-unknown"
 
 

@@ -1,0 +1,178 @@
+"""Commands about models: what there is, how good it is, and how it is made."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from bridge.cli_shared import JsonFile, out, write_json
+
+if TYPE_CHECKING:
+    from models.training.dataset import Patient
+
+__all__ = ["evaluate", "models_app", "train_app"]
+
+models_app = typer.Typer(help="Models that can predict.", no_args_is_help=True)
+train_app = typer.Typer(help="Train models; needs fdp-bridge[train].", no_args_is_help=True)
+
+Patients = Annotated[Path, typer.Option(help="OpenKBP patients, packed or as CSV folders.")]
+TrainedTo = Annotated[Path, typer.Option("--out", help="Folder for checkpoint, record and prepared patients.")]
+Minutes = Annotated[float, typer.Option(min=0.01, help="Wall-clock budget, over all resumptions.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Take up from the checkpoint in the folder.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
+Backbone = Annotated[Literal["resunet", "mednext"], typer.Option(help="Blocks of the encoder.")]
+
+
+def evaluate(
+    data: Patients,
+    model: Annotated[str, typer.Option(help="Model id; see `models list`.")],
+    json_file: JsonFile = None,
+    predictions: Annotated[Path | None, typer.Option(help="Also keep the predicted doses in this folder.")] = None,
+    zoo: Annotated[Path | None, typer.Option(help="Folder of models; without it the built-in one.")] = None,
+    mirror_average: Annotated[
+        bool, typer.Option("--mirror-average", help="Average with the mirror image's prediction; twice the time.")
+    ] = False,
+) -> None:
+    """Score a model on OpenKBP patients by the official dose and DVH scores."""
+    from models.evaluation import evaluate as score
+    from models.registry import load_model
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("patients", total=None)
+        result = score(
+            load_model(model, zoo, mirror_average),
+            data,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            save_predictions=predictions,
+        )
+    out.print(f"model {result.model_id} on {result.n} {result.set_name} patients")
+    out.print(f"dose score {result.dose_score_gy:.4f} Gy")
+    out.print(f"DVH score {result.dvh_score_gy:.4f} Gy")
+    write_json(json_file, result.as_dict())
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models that are installed."""
+    from models.registry import list_models
+
+    for card in list_models():
+        out.print(f"{card.id}  {card.version}  {card.title}")
+
+
+@models_app.command("show")
+def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None:
+    """Show the card of a model: what it is, was trained on, and is known not to do."""
+    from models.registry import load_model
+
+    out.print(load_model(model).card.text())
+
+
+@models_app.command("export")
+def models_export(
+    model: Annotated[str, typer.Argument(help="Model id.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder to make the model's folder in.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Make the model from this checkpoint of `train fdp`, under this id.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --checkpoint: OpenKBP patients to calibrate the uncertainty on.")
+    ] = None,
+) -> None:
+    """Copy a model, checked against its card, into a folder of its own; or make one from a checkpoint."""
+    if checkpoint is None:
+        from models.registry import export_model
+
+        out.print(f"written: {export_model(model, folder)}")
+        return
+    if data is None:
+        raise typer.BadParameter("needs --data as well", param_hint="--checkpoint")
+    from models.openkbp.reader import patient_folder
+    from models.training.dataset import load_patients
+    from models.training.export import export_fdp
+
+    patients = load_patients(patient_folder(data, "train"), checkpoint.parent / "patients")
+    out.print(f"written: {export_fdp(checkpoint, folder, model, patients[::10])}")
+
+
+@train_app.command("vqvae")
+def train_vqvae_command(
+    data: Patients,
+    folder: TrainedTo,
+    minutes: Minutes = 15.0,
+    resume: Resume = False,
+    seed: Seed = 1,
+    batch: Annotated[int, typer.Option(min=2, help="Doses a step.")] = 4,
+) -> None:
+    """Train Stage I of FDP: a VQ-VAE of doses, whose decoder Stage II takes over."""
+    from models.training.vqvae import VqVaeSettings, train_vqvae
+
+    with _Bar("Stage I") as bar:
+        patients = bar.patients(data, folder)
+        path = train_vqvae(patients, folder, VqVaeSettings(minutes, seed=seed, batch=batch), resume, bar.show)
+    out.print(f"written: {path}")
+
+
+@train_app.command("fdp")
+def train_fdp_command(
+    data: Patients,
+    folder: TrainedTo,
+    minutes: Minutes = 120.0,
+    stage1: Annotated[Path | None, typer.Option(help="Checkpoint of `train vqvae`; without it no Stage I.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint of an earlier `train fdp` to start from.")] = None,
+    resume: Resume = False,
+    seed: Seed = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Boxes a step.")] = 2,
+    rate: Annotated[float, typer.Option(min=1e-6, help="Highest learning rate.")] = 2e-3,
+    backbone: Backbone = "resunet",
+    rotate: Annotated[float, typer.Option(min=0, max=1, help="Probability of a turn about z.")] = 0.0,
+) -> None:
+    """Train Stage II of FDP: anatomy, beams and preferences to dose."""
+    from models.fdp.network import NetworkSettings
+    from models.training.dataset import Augmentation
+    from models.training.fdp import FdpSettings, train_fdp
+
+    settings = FdpSettings(
+        minutes,
+        network=NetworkSettings(backbone=backbone),
+        stage1=stage1,
+        start=start,
+        seed=seed,
+        batch=batch,
+        rate=rate,
+        augmentation=Augmentation(rotate=rotate),
+    )
+    with _Bar("Stage II") as bar:
+        path = train_fdp(bar.patients(data, folder), folder, settings, resume, bar.show)
+    out.print(f"written: {path}")
+
+
+class _Bar(Progress):
+    """Progress of a training, on a terminal as a bar and elsewhere not at all."""
+
+    def __init__(self, title: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        super().__init__(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        self._title = title
+        self._task = self.add_task(title, total=1.0)
+
+    def patients(self, data: Path, folder: Path) -> list[Patient]:
+        """Read the training patients, prepared once and kept in the folder."""
+        from models.openkbp.reader import patient_folder
+        from models.training.dataset import load_patients
+
+        task = self.add_task("patients", total=None)
+        return load_patients(
+            patient_folder(data, "train"),
+            folder / "patients",
+            progress=lambda done, total: self.update(task, completed=done, total=total),
+        )
+
+    def show(self, part: float, text: str) -> None:
+        """Show where the training is."""
+        self.update(self._task, completed=part, description=f"{self._title}: {text}")

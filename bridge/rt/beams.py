@@ -1,0 +1,48 @@
+"""Beam directions: IEC 61217 gantry angles in the coordinates of the patient, however the patient lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bridge.rt.errors import GeometryRefusal
+
+__all__ = ["PATIENT_POSITIONS", "towards_source"]
+
+_L, _R, _P, _A = (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)
+
+PATIENT_POSITIONS: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = MappingProxyType(
+    {
+        "HFS": (_L, _A),
+        "HFP": (_R, _P),
+        "FFS": (_R, _A),
+        "FFP": (_L, _P),
+        "HFDR": (_P, _L),
+        "HFDL": (_A, _R),
+        "FFDR": (_A, _L),
+        "FFDL": (_P, _R),
+    }
+)
+"""Patient position (PS3.3 C.7.3.1.1.2) to what lies along +X and +Z of the fixed system of IEC 61217, as ``(x, y)`` of
+the patient: where the gantry stands at 90 and at 0 degrees. Along +Y, to the gantry, lies the head, or the feet."""
+
+
+def towards_source(gantry_deg: float, patient_position: str) -> tuple[float, float]:
+    """Give the direction from isocentre to source as ``(x, y)`` in patient coordinates; couch at 0 degrees.
+
+    Raises
+    ------
+    GeometryRefusal
+        No such patient position (``patient-position``).
+    """
+    axes = PATIENT_POSITIONS.get(patient_position)
+    if axes is None:
+        raise GeometryRefusal(
+            "patient-position",
+            f"Gantry angles mean nothing for a patient position {patient_position!r}; known are: "
+            f"{', '.join(PATIENT_POSITIONS)}.",
+        )
+    sine, cosine = math.sin(math.radians(gantry_deg)), math.cos(math.radians(gantry_deg))
+    (right_x, right_y), (up_x, up_y) = axes
+    return sine * right_x + cosine * up_x, sine * right_y + cosine * up_y

@@ -1,0 +1,1 @@
+"""FDP, the Flexible Dose Proposer: dose from CT, structures, beams and the planner's preferences."""

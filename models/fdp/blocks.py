@@ -1,0 +1,132 @@
+"""Building blocks of the networks.
+
+Everything is dense or depthwise convolution, normalization, and reordering of voxels into channels and back, so that
+any runtime of ONNX can run it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "AdaptiveBlock",
+    "Backbone",
+    "DepthwiseBlock",
+    "GroupScale",
+    "ResidualBlock",
+    "channels_last",
+    "depth_to_space",
+    "encoder_block",
+    "space_to_depth",
+    "zeroed",
+]
+
+Backbone = Literal["resunet", "mednext"]
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """Fold cubes of 2 x 2 x 2 voxels into channels: ``(B, C, z, y, x)`` to ``(B, 8 C, z/2, y/2, x/2)``."""
+    b, c, z, y, w = x.shape
+    x = x.reshape(b, c, z // 2, 2, y // 2, 2, w // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * 8, z // 2, y // 2, w // 2)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """Undo :func:`space_to_depth`."""
+    b, c, z, y, w = x.shape
+    x = x.reshape(b, c // 8, 2, 2, 2, z, y, w)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, z * 2, y * 2, w * 2)
+
+
+class GroupScale(nn.Module):
+    """Group normalization with its scale and shift as plain tensors: in an exported graph they keep their names."""
+
+    def __init__(self, groups: int, channels: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        return nn.functional.group_norm(x, self.groups) * self.weight + self.bias
+
+
+class ResidualBlock(nn.Module):
+    """Two dense 3 x 3 x 3 convolutions behind group normalization, added to their input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = GroupScale(8, channels)
+        self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.norm2 = GroupScale(8, channels)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        y = self.conv1(nn.functional.silu(self.norm1(x)))
+        y = self.conv2(nn.functional.silu(self.norm2(y)))
+        return torch.add(x, y)
+
+
+class DepthwiseBlock(nn.Module):
+    """MedNeXt's block (Roy et al., MICCAI 2023): depthwise convolution, expansion, compression, added to the input."""
+
+    def __init__(self, channels: int, expansion: int = 3) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
+        self.norm = GroupScale(channels, channels)
+        self.expand = nn.Conv3d(channels, expansion * channels, 1)
+        self.compress = nn.Conv3d(expansion * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        return torch.add(x, self.compress(nn.functional.gelu(self.expand(self.norm(self.depthwise(x))))))
+
+
+class AdaptiveBlock(nn.Module):
+    """A residual block with adaptive instance normalization (Huang and Belongie, ICCV 2017).
+
+    Each channel is brought to mean 0 and variance 1 over the box, then scaled and shifted by what the condition says.
+    Without a condition the scale is 1 and the shift 0.
+    """
+
+    def __init__(self, channels: int, condition: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.norm1 = nn.InstanceNorm3d(channels, affine=False, track_running_stats=False)
+        self.norm2 = nn.InstanceNorm3d(channels, affine=False, track_running_stats=False)
+        self.style = nn.Linear(condition, 4 * channels)
+        nn.init.zeros_(self.style.weight)
+        nn.init.zeros_(self.style.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Take ``(B, channels, z, y, x)`` and ``(B, condition)``; keep the first's shape."""
+        scale1, shift1, scale2, shift2 = self.style(condition)[:, :, None, None, None].chunk(4, dim=1)
+        y = self.conv1(nn.functional.silu(self.norm1(x) * (1 + scale1) + shift1))
+        y = self.conv2(nn.functional.silu(self.norm2(y) * (1 + scale2) + shift2))
+        return torch.add(x, y)
+
+
+def encoder_block(backbone: Backbone, channels: int) -> nn.Module:
+    """Give a block of the encoder: dense, or MedNeXt's (two of them, for about the same depth)."""
+    if backbone == "mednext":
+        return nn.Sequential(DepthwiseBlock(channels), DepthwiseBlock(channels))
+    return ResidualBlock(channels)
+
+
+def zeroed(layer: nn.Conv3d) -> nn.Conv3d:
+    """Start a layer at zero, so that what it adds is learned and not disturbing at first."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    """Lay the weights out as the fast kernels want them."""
+    return module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,131 @@
+"""The frame in which the network sees every patient: fixed voxels around the targets, in boxes of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.rt.arrays import VoxelArray
+from bridge.rt.case import Anatomy
+from bridge.rt.errors import ModelRefusal
+from models.fdp.axes import AlignedAxes, Axis
+
+__all__ = ["BOX", "SPACING_MM", "Frame", "frame_of"]
+
+SPACING_MM = (3.0, 4.0, 4.0)
+"""Voxels of the network (z, y, x): OpenKBP's are 2 to 3.3 mm along z and 2.7 to 5.1 mm across."""
+
+BOX = (64, 64, 104)
+"""Voxels of one box (z, y, x), 192 x 256 x 416 mm: one shape, so that the exported network can be static. What an
+OpenKBP plan gives beyond it across is 0.02 Gy of its dose score."""
+
+MARGIN_MM = 24.0
+"""How far the boxes reach beyond the targets along z; what an OpenKBP plan gives beyond is 0.001 Gy of its score."""
+
+BORDER_MM = 12.0
+"""Least distance of the targets from the sides of the box."""
+
+_LONGEST_MM = 600.0
+"""Targets longer than this along z are no head and neck, and would need more boxes than anyone would wait for."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the network's voxels lie in one patient.
+
+    Attributes
+    ----------
+    axes
+        Along z, y and x; all boxes together.
+    starts
+        First voxel along z of each box.
+    isocentre_mm
+        Centre of the targets' extent ``(z, y, x)``, where the beams are aimed.
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    starts: tuple[int, ...]
+    isocentre_mm: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Give the number of voxels along z, y and x."""
+        z, y, x = self.axes
+        return z.n, y.n, x.n
+
+    def boxes(self, values: VoxelArray) -> list[VoxelArray]:
+        """Cut ``(..., z, y, x)`` into the boxes."""
+        return [values[..., start : start + BOX[0], :, :] for start in self.starts]
+
+    def joined(self, boxes: list[VoxelArray]) -> VoxelArray:
+        """Put boxes ``(z, y, x)`` together; where two overlap, each counts by its distance from its own end."""
+        ramp = np.minimum(np.arange(1, BOX[0] + 1), np.arange(BOX[0], 0, -1)).astype(np.float32)[:, None, None]
+        total = np.zeros(self.shape, dtype=np.float32)
+        weight = np.zeros((self.shape[0], 1, 1), dtype=np.float32)
+        for start, box in zip(self.starts, boxes, strict=True):
+            total[start : start + BOX[0]] += ramp * box
+            weight[start : start + BOX[0]] += ramp
+        return total / weight
+
+
+def frame_of(anatomy: Anatomy, margin_voxels: tuple[int, int, int] = (0, 0, 0)) -> Frame:
+    """Lay the frame around the targets of an anatomy.
+
+    Parameters
+    ----------
+    margin_voxels
+        Voxels more on each side along z, y, x: room for training to shift its boxes.
+
+    Raises
+    ------
+    ModelRefusal
+        Targets so wide or so long that the boxes cannot hold them (``target-extent``).
+    GeometryRefusal
+        The grid is tilted.
+    """
+    aligned = AlignedAxes.of(anatomy.grid)
+    targets = np.max([aligned.to_patient(anatomy.masks[name].values) for name in anatomy.target_levels_gy], axis=0)
+    inside = targets >= min(0.5, float(targets.max()))
+    low, high = np.empty(3), np.empty(3)
+    slices = slice(None)
+    for number, axis in enumerate(aligned.axes):
+        along = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != number)))
+        low[number], high[number] = axis.edges_mm[along[0]], axis.edges_mm[along[-1] + 1]
+        if number == 0:
+            slices = slice(int(along[0]), int(along[-1]) + 1)
+    extent = high - low
+    room = np.array(BOX[1:]) * SPACING_MM[1:]
+    if (extent[1:] + 2 * BORDER_MM > room).any() or extent[0] > _LONGEST_MM:
+        raise ModelRefusal(
+            "target-extent",
+            f"The targets measure {extent[0]:.0f} x {extent[1]:.0f} x {extent[2]:.0f} mm (z, y, x); this model takes "
+            f"up to {_LONGEST_MM:.0f} x {room[0] - 2 * BORDER_MM:.0f} x {room[1] - 2 * BORDER_MM:.0f} mm.",
+        )
+    isocentre = (low + high) / 2
+    body = aligned.to_patient(anatomy.body.values)[slices]
+    # the dose spreads from the targets through the body: half way between their centres loses least of it
+    middle = [_middle_mm(body, number, aligned.axes[number]) for number in (1, 2)]
+    slack = (room - extent[1:]) / 2 - BORDER_MM
+    centre = np.array([isocentre[0], *(isocentre[1:] + np.clip((middle - isocentre[1:]) / 2, -slack, slack))])
+    n_z = max(BOX[0], int(np.ceil((extent[0] + 2 * MARGIN_MM) / SPACING_MM[0])))
+    counts = np.array([n_z, *BOX[1:]])
+    n_boxes = 1 + int(np.ceil((n_z - BOX[0]) / (BOX[0] / 2)))
+    starts = np.linspace(0, n_z - BOX[0], n_boxes).round().astype(int)
+    counts = counts + 2 * np.array(margin_voxels)
+    first = centre - (counts - 1) / 2 * SPACING_MM
+    axes = tuple(Axis(float(f), s, int(n)) for f, s, n in zip(first, SPACING_MM, counts, strict=True))
+    return Frame(
+        (axes[0], axes[1], axes[2]),
+        tuple(starts.tolist()),
+        (float(isocentre[0]), float(isocentre[1]), float(isocentre[2])),
+    )
+
+
+def _middle_mm(body: VoxelArray, number: int, axis: Axis) -> float:
+    """Give the middle of the body along an axis, leaving 2 % of it on each side out of account (an ear, a couch)."""
+    amount = np.cumsum(body.sum(axis=tuple(other for other in range(3) if other != number), dtype=np.float64))
+    if amount[-1] == 0.0:
+        return float(axis.centres_mm.mean())
+    ends = np.searchsorted(amount, np.array([0.02, 0.98]) * amount[-1])
+    return float(axis.centres_mm[ends].mean())

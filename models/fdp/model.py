@@ -1,0 +1,196 @@
+"""FDP at work: an anatomy is encoded once, and each preference is proposed from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from bridge.rt.arrays import VoxelArray
+from bridge.rt.case import Anatomy
+from bridge.rt.errors import ModelRefusal
+from bridge.rt.findings import Finding
+from models.fdp.axes import AlignedAxes
+from models.fdp.channels import CHANNELS, MIRRORED, ORGANS, channels_of
+from models.fdp.condition import HI_UNIT, condition_of
+from models.fdp.frame import BOX, SPACING_MM, Frame, frame_of
+from models.fdp.parameters import FdpParameters
+from models.fdp.scope import scope_findings
+from models.predictor import Estimate, Preference
+from models.runtime.backend import Backend, OpenBackend
+from models.runtime.onnx_backend import OnnxBackend
+
+__all__ = ["GRAPHS", "FdpModel", "PreparedFdp"]
+
+GRAPHS = ("encoder", "proposer")
+
+WEIGHT_LIMITS = (0.7, 1.45)
+"""Weights of single organs, after the common one has been multiplied in, are held within what training drew."""
+
+HI_STEPS = (-1.0, 1.5)
+"""Wishes for homogeneity are held within this, in units of the condition; training drew no others."""
+
+_Features = Mapping[str, VoxelArray]
+
+
+@dataclass(frozen=True, eq=False)
+class FdpModel:
+    """The Flexible Dose Proposer.
+
+    Attributes
+    ----------
+    parameters
+        Of the model folder.
+    backend
+        Runs the graphs.
+    mirror_average
+        Predict the patient's mirror image too and average: 0.02 Gy better, twice the time.
+    """
+
+    parameters: FdpParameters
+    backend: Backend
+    mirror_average: bool = False
+
+    @classmethod
+    def from_folder(cls, folder: Path, open_backend: OpenBackend = OnnxBackend, mirror_average: bool = False) -> Self:
+        """Read the model from its folder.
+
+        Raises
+        ------
+        ModelRefusal
+            The parameters or graphs cannot be used, or were made for other channels or another frame.
+        """
+        parameters = FdpParameters.read(folder)
+        if (parameters.channels, parameters.box, parameters.spacing_mm) != (CHANNELS, BOX, SPACING_MM):
+            raise ModelRefusal(
+                "model-frame",
+                f"Model {folder.name!r} was made for other channels or another frame than this software's.",
+                model=folder.name,
+            )
+        return cls(parameters, open_backend(folder, GRAPHS), mirror_average)
+
+    def prepare(self, anatomy: Anatomy) -> PreparedFdp:
+        """Encode an anatomy.
+
+        Raises
+        ------
+        ModelRefusal
+            The anatomy is out of the model's scope, see :mod:`models.fdp.scope`, or does not fit the frame.
+        GeometryRefusal
+            The grid is tilted against the patient's axes.
+        """
+        findings = scope_findings(anatomy, self.parameters.gantry_angles_deg)
+        gantry_deg = anatomy.gantry_angles_deg or self.parameters.gantry_angles_deg
+        frame = frame_of(anatomy)
+        channels = channels_of(anatomy, frame, gantry_deg)
+        views = [_View(self._encode(frame, channels), gantry_deg, mirrored=False)]
+        if self.mirror_average:
+            mirrored = channels[list(MIRRORED)][..., ::-1]
+            views.append(_View(self._encode(frame, mirrored), tuple(-angle for angle in gantry_deg), mirrored=True))
+        return PreparedFdp(self, anatomy, frame, channels, tuple(views), findings)
+
+    def _encode(self, frame: Frame, channels: VoxelArray) -> list[_Features]:
+        return [self.backend.run("encoder", {"channels": box[None]}) for box in frame.boxes(channels)]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The patient as the network sees him: as he is, or in the mirror.
+
+    Attributes
+    ----------
+    features
+        Of each box.
+    gantry_deg
+        Beams in this view.
+    """
+
+    features: list[_Features]
+    gantry_deg: tuple[float, ...]
+    mirrored: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFdp:
+    """FDP with one anatomy before it.
+
+    Attributes
+    ----------
+    model, anatomy, frame, channels
+        What it was prepared from.
+    views
+        Encoded features.
+    findings
+        What the scope checks noticed.
+    """
+
+    model: FdpModel
+    anatomy: Anatomy
+    frame: Frame
+    channels: VoxelArray
+    views: tuple[_View, ...]
+    findings: tuple[Finding, ...]
+
+    def estimate(self, preference: Preference) -> Estimate:
+        """Propose the dose for a preference."""
+        weights, hi_difference, findings = self._wish(preference)
+        dose, spread = self._propose(hi_difference, weights)
+        aligned = AlignedAxes.of(self.anatomy.grid)
+        highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
+        body = self.anatomy.body.values
+        factor = np.float32(self.model.parameters.spread_factor)
+        dose_gy = np.maximum(aligned.spline_back(dose, self.frame.axes), 0.0) * highest_gy * body
+        # a standard deviation is linear between voxels well enough, and a spline could make it negative
+        spread_gy = np.maximum(aligned.spline_back(spread * factor, self.frame.axes), 0.0) * highest_gy * body
+        return Estimate(dose_gy, self.findings + findings, spread_gy)
+
+    @cached_property
+    def neutral_hi(self) -> float:
+        """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish."""
+        dose, _ = self._propose(0.0, {})
+        inside = dose[self.channels[CHANNELS.index("target_high")] >= 0.5]
+        d98, d50, d2 = np.percentile(inside, (2, 50, 98))
+        return float((d2 - d98) / d50)
+
+    def _wish(self, preference: Preference) -> tuple[dict[str, float], float, tuple[Finding, ...]]:
+        """Turn a preference into organ weights and a difference of the homogeneity, held within what was trained."""
+        findings = []
+        common = 1.0 if preference.oar_weight is None else preference.oar_weight
+        wanted = {organ: common * preference.oar_weights.get(organ, 1.0) for organ in ORGANS}
+        weights = {organ: float(np.clip(weight, *WEIGHT_LIMITS)) for organ, weight in wanted.items()}
+        for organ in ORGANS:
+            if organ in self.anatomy.masks and weights[organ] != wanted[organ]:
+                message = f"The weight {wanted[organ]:.2f} of {organ!r} was held at {weights[organ]:.2f}."
+                findings.append(Finding("preference-limited", "warning", message, {"roi": organ}))
+        if preference.hi is None:
+            return weights, 0.0, tuple(findings)
+        steps = (preference.hi - self.neutral_hi) / HI_UNIT
+        held = float(np.clip(steps, *HI_STEPS))
+        if held != steps:
+            message = (
+                f"A homogeneity index of {preference.hi:.3f} is too far from the {self.neutral_hi:.3f} that is usual "
+                f"for this anatomy; {self.neutral_hi + held * HI_UNIT:.3f} was asked for."
+            )
+            findings.append(Finding("preference-limited", "warning", message))
+        return weights, held * HI_UNIT, tuple(findings)
+
+    def _propose(self, hi_difference: float, weights: Mapping[str, float]) -> tuple[VoxelArray, VoxelArray]:
+        """Give dose and scale of the error in the frame, over the highest level."""
+        doses, spreads = [], []
+        for view in self.views:
+            swap = {"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"} if view.mirrored else {}
+            turned = {swap.get(organ, organ): weight for organ, weight in weights.items()}
+            condition = condition_of(hi_difference, turned, view.gantry_deg)[None]
+            results = [
+                self.model.backend.run("proposer", {**features, "condition": condition}) for features in view.features
+            ]
+            dose, spread = (
+                self.frame.joined([result[name][0, 0] for result in results]) for name in ("dose", "spread")
+            )
+            doses.append(dose[..., ::-1] if view.mirrored else dose)
+            spreads.append(spread[..., ::-1] if view.mirrored else spread)
+        return np.mean(doses, axis=0), np.mean(spreads, axis=0)

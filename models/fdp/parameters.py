@@ -1,0 +1,62 @@
+"""What an FDP model folder says beside its graphs: the network's sizes, calibration, and what it has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bridge.rt.errors import ModelRefusal
+
+__all__ = ["PARAMETERS_NAME", "FdpParameters"]
+
+PARAMETERS_NAME = "parameters.yaml"
+
+
+class FdpParameters(BaseModel):
+    """Parameters of an FDP model.
+
+    Attributes
+    ----------
+    channels
+        Names of the input channels in their order; another order than the software's is refused.
+    box, spacing_mm
+        The frame that the graphs were made for.
+    backbone, widths, latent, style
+        Sizes of the network, see :class:`models.fdp.network.NetworkSettings`.
+    spread_factor
+        One standard deviation of the error over the network's scale, fitted on the validation patients.
+    gantry_angles_deg
+        Beams of the training plans: used where a case names none, and compared with those it names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    channels: tuple[str, ...]
+    box: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    backbone: Literal["resunet", "mednext"]
+    widths: tuple[int, int, int]
+    latent: int
+    style: int
+    spread_factor: float = Field(gt=0)
+    gantry_angles_deg: tuple[float, ...] = Field(min_length=1)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read them from a model folder.
+
+        Raises
+        ------
+        ModelRefusal
+            The file is missing or breaks the schema (``parameters-invalid``).
+        """
+        try:
+            content = yaml.safe_load((folder / PARAMETERS_NAME).read_text(encoding="utf-8"))
+            return cls.model_validate(content)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+            raise ModelRefusal(
+                "parameters-invalid", f"{PARAMETERS_NAME} of model {folder.name!r} cannot be used.", model=folder.name
+            ) from error

@@ -1,0 +1,77 @@
+"""torch, with the weights read out of the ONNX graphs: the same folder, another arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from bridge.rt.arrays import VoxelArray
+from bridge.rt.errors import ModelRefusal
+from models.fdp.network import Fdp, NetworkSettings
+from models.fdp.parameters import FdpParameters
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend:
+    """FDP's networks in torch.
+
+    Parameters
+    ----------
+    folder
+        Model folder with ``GRAPH.onnx`` and the network's sizes in its parameters.
+    graphs
+        Names of the graphs, which are also the names of the parts of the network.
+
+    Raises
+    ------
+    ModelRefusal
+        The graphs do not hold the weights of the network that the parameters describe.
+    """
+
+    def __init__(self, folder: Path, graphs: tuple[str, ...]) -> None:
+        parameters = FdpParameters.read(folder)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = Fdp(NetworkSettings(parameters.backbone, parameters.widths, parameters.latent, parameters.style))
+        self._parts: dict[str, nn.Module] = {}
+        self._outputs: dict[str, list[str]] = {}
+        self._inputs: dict[str, list[str]] = {}
+        for graph in graphs:
+            content = onnx.load(folder / f"{graph}.onnx").graph
+            part = network.get_submodule(graph)
+            weights = {
+                tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in content.initializer
+            }
+            wanted = part.state_dict()
+            unlike = [
+                name for name, value in wanted.items() if name not in weights or weights[name].shape != value.shape
+            ]
+            if unlike:
+                raise ModelRefusal(
+                    "graph-weights", f"{graph}.onnx does not hold the weight {unlike[0]!r} of the network.", graph=graph
+                )
+            part.load_state_dict({name: weights[name] for name in wanted})
+            self._parts[graph] = part.eval().to(self._device)
+            self._inputs[graph] = [value.name for value in content.input]
+            self._outputs[graph] = [value.name for value in content.output]
+
+    @property
+    def name(self) -> str:
+        """See :class:`~models.runtime.backend.Backend`."""
+        return f"torch {self._device.type}"
+
+    @torch.inference_mode()
+    def run(self, graph: str, inputs: Mapping[str, VoxelArray]) -> dict[str, VoxelArray]:
+        """See :class:`~models.runtime.backend.Backend`."""
+        feed = [
+            torch.from_numpy(np.ascontiguousarray(inputs[name], dtype=np.float32)).to(self._device)
+            for name in self._inputs[graph]
+        ]
+        results = self._parts[graph](*feed)
+        return {name: value.cpu().numpy() for name, value in zip(self._outputs[graph], results, strict=False)}

@@ -1,0 +1,166 @@
+"""From a checkpoint to a model folder that explains itself: graphs in ONNX, parameters, card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from bridge.rt.errors import ModelRefusal
+from models.card import CARD_NAME, seal
+from models.fdp.channels import CHANNELS, ORGANS
+from models.fdp.condition import CONDITION_SIZE, beam_numbers
+from models.fdp.frame import BOX, SPACING_MM
+from models.fdp.network import Fdp, NetworkSettings
+from models.fdp.parameters import PARAMETERS_NAME, FdpParameters
+from models.openkbp.reader import GANTRY_ANGLES_DEG
+from models.training.dataset import Patient
+from models.training.neutral import predict_patient
+from models.training.run import load_checkpoint
+from models.training.wishes import NO_WISH
+
+__all__ = ["export_fdp", "network_of"]
+
+OPSET = 18
+_ONE_SIGMA = 0.6827
+
+
+def network_of(checkpoint: Path) -> Fdp:
+    """Give the averaged network of a checkpoint of Stage II."""
+    content = load_checkpoint(checkpoint, torch.device("cpu"))
+    settings = dict(content["settings"])
+    network = Fdp(NetworkSettings(**{**settings, "widths": tuple(settings["widths"])}))
+    network.load_state_dict(content["averaged"])
+    return network.eval()
+
+
+def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Patient]) -> Path:
+    """Make a model folder of a trained FDP.
+
+    Parameters
+    ----------
+    checkpoint
+        ``fdp.pt`` of ``train fdp``.
+    zoo
+        Where ``zoo/model_id`` is made; it must not be there yet.
+    patients
+        Training patients on which the error's scale is calibrated.
+
+    Raises
+    ------
+    ModelRefusal
+        The folder is there already, or the checkpoint cannot be used.
+    """
+    folder = zoo / model_id
+    if folder.exists():
+        raise ModelRefusal("export-exists", "There is a model of that name in the folder already.", model=model_id)
+    network = network_of(checkpoint)
+    settings = network.settings
+    parameters = FdpParameters(
+        channels=CHANNELS,
+        box=BOX,
+        spacing_mm=SPACING_MM,
+        backbone=settings.backbone,
+        widths=settings.widths,
+        latent=settings.latent,
+        style=settings.style,
+        spread_factor=_spread_factor(network, patients),
+        gantry_angles_deg=GANTRY_ANGLES_DEG,
+    )
+    folder.mkdir(parents=True)
+    with torch.no_grad():
+        channels = torch.zeros(1, len(CHANNELS), *BOX)
+        features = network.encoder(channels)
+    _to_onnx(network.encoder, (channels,), folder / "encoder.onnx", ["channels"], ["fine", "middle", "coarse"])
+    condition = torch.zeros(1, CONDITION_SIZE)
+    _to_onnx(
+        network.proposer,
+        (*features, condition),
+        folder / "proposer.onnx",
+        ["fine", "middle", "coarse", "condition"],
+        ["dose", "spread", "latent"],
+    )
+    _write_yaml(folder / PARAMETERS_NAME, parameters.model_dump(mode="json"))
+    _write_yaml(folder / CARD_NAME, _card(model_id))
+    seal(folder)
+    return folder
+
+
+def _to_onnx(
+    part: nn.Module, inputs: tuple[torch.Tensor, ...], path: Path, input_names: list[str], output_names: list[str]
+) -> None:
+    torch.onnx.export(
+        part.eval(),
+        inputs,
+        path,
+        input_names=input_names,
+        output_names=output_names,
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+@torch.no_grad()
+def _spread_factor(network: Fdp, patients: Sequence[Patient]) -> float:
+    """Give the factor with which the scale covers 68.27 % of the errors where the plans count dose."""
+    condition = torch.tensor([[*NO_WISH.numbers(), *beam_numbers(GANTRY_ANGLES_DEG)]], dtype=torch.float32)
+    ratios = []
+    for patient in patients:
+        dose, spread = predict_patient(network, patient, condition, torch.device("cpu"))
+        counted = torch.from_numpy(patient.regions & 1).bool() & (spread > 0)
+        error = (dose - torch.from_numpy(patient.dose.astype(np.float32))).abs()
+        ratios.append((error[counted] / spread[counted]).numpy())
+    return float(np.quantile(np.concatenate(ratios), _ONE_SIGMA))
+
+
+def _card(model_id: str) -> dict[str, object]:
+    slider = [0.75, 1.4]
+    return {
+        "id": model_id,
+        "title": "Flexible Dose Proposer",
+        "version": "1.0.0",
+        "kind": "fdp",
+        "description": "Dose of a head-and-neck plan from CT, structures, prescription and beams by a network in two "
+        "stages (VQ-VAE decoder of doses, encoder of the anatomy), steered by the planner's preferences through "
+        "adaptive instance normalization.",
+        "intended_use": "NOT FOR CLINICAL USE. Research, commissioning of interfaces and teaching; a site has to "
+        "measure on its own plans what the predictions are worth to it.",
+        "sites": ["head and neck"],
+        "dose_unit": "Gy",
+        "inputs": {"ct": False, "required_structures": [], "optional_structures": list(ORGANS)},
+        "accepts": {
+            "spacing_mm": [0.5, 6.0],
+            "extent_mm": 1500.0,
+            "levels_gy": [20.0, 90.0],
+            "usual_levels_gy": [56.0, 70.0],
+        },
+        "preferences": {
+            "hi": [0.02, 0.25],
+            "hi_definition": "hi_icru83",
+            "oar_weight": slider,
+            "oar_weights": dict.fromkeys(ORGANS, slider),
+        },
+        "training": "169 of the 200 training patients of the OpenKBP Grand Challenge (Babier et al., Medical Physics "
+        "48:5549, 2021), head and neck, nine coplanar 6 MV fields, 70, 63 and 56 Gy in 35 fractions, synthetic plans.",
+        "training_licence": "MIT",
+        "training_command": "fdp-bridge train vqvae --data DIR --out OUT; fdp-bridge train fdp --data DIR --out OUT "
+        f"--stage1 OUT/vqvae.pt; fdp-bridge models export {model_id} ZOO --checkpoint OUT/fdp.pt --data DIR",
+        "limits": [
+            "Trained on synthetic plans of nine equispaced coplanar fields, one plan for each anatomy; other beams, "
+            "sites and planning systems are extrapolations that no figure covers.",
+            "Preferences were learned from what plans happened to be and from what a wish says of itself; no plan was "
+            "ever made for a wish.",
+        ],
+        "metrics": [],
+        "files": {},
+    }
+
+
+def _write_yaml(path: Path, content: dict[str, object]) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")

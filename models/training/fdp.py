@@ -1,0 +1,267 @@
+"""``train fdp``: Stage II.
+
+The budget has two parts. First the network learns what plans look like, without wishes. Then its own prediction for
+every training patient is kept as the neutral one, and steps of three kinds take turns: plans without a wish, plans with
+the wish that hindsight gives them, and random wishes held against the neutral prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.fdp.blocks import channels_last
+from models.fdp.condition import beam_numbers
+from models.fdp.network import Fdp, NetworkSettings
+from models.fdp.vqvae import VqVae
+from models.openkbp.reader import GANTRY_ANGLES_DEG
+from models.training.adversary import Adversary
+from models.training.clock import Budget, Record, learning_rate
+from models.training.dataset import Augmentation, Patient, Sample, sample_box
+from models.training.losses import dvh_loss, image_loss, spread_loss, total
+from models.training.neutral import Neutral
+from models.training.run import Averaged, Place, Progress, load_checkpoint, place, save_checkpoint, state_of
+from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
+
+__all__ = ["FdpSettings", "train_fdp"]
+
+CHECKPOINT = "fdp.pt"
+
+_COLUMNS = (
+    "image_gy", "latent", "curve_gy", "criteria_gy", "spread", "homogeneity", "prescription_gy", "organs_gy",
+    "elsewhere_gy", "adversary",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FdpSettings:
+    """How Stage II is trained.
+
+    Attributes
+    ----------
+    minutes
+        Wall-clock budget.
+    network
+        Sizes; the decoder's must be those of Stage I.
+    stage1
+        Checkpoint of Stage I, or None to start the decoder at random and do without the latent loss.
+    start
+        Checkpoint of an earlier Stage II to start from, or None.
+    seed
+        Of everything drawn at random.
+    batch
+        Boxes a step.
+    rate
+        Highest learning rate.
+    roi_weight
+        How much more the voxels of targets and organs count.
+    latent, adversarial, curve, criteria
+        Weights of the losses.
+    dvh_from
+        Part of the budget after which the DVH losses (``curve``, ``criteria``) join and the latent loss leaves: by then
+        the decoder has been taught better latents than those of Stage I.
+    wishes_from
+        Part of the budget after which wishes join, and with them the adversary.
+    augmentation
+        What is done to boxes.
+    without
+        Channels that are set to zero, to measure what they are worth.
+    """
+
+    minutes: float
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    stage1: Path | None = None
+    start: Path | None = None
+    seed: int = 1
+    batch: int = 2
+    rate: float = 2e-3
+    roi_weight: float = 0.5
+    latent: float = 0.05
+    adversarial: float = 0.001
+    curve: float = 0.3
+    criteria: float = 0.4
+    dvh_from: float = 0.35
+    wishes_from: float = 0.6
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    without: tuple[int, ...] = ()
+
+
+class _Training:
+    """The parts of Stage II that live over all steps."""
+
+    def __init__(self, patients: Sequence[Patient], settings: FdpSettings, here: Place) -> None:
+        self.patients = patients
+        self.settings = settings
+        self.here = here
+        self.network = Fdp(settings.network).to(here.device)
+        self.stage1: VqVae | None = None
+        if settings.stage1 is not None:
+            content = load_checkpoint(settings.stage1, here.device)
+            self.stage1 = VqVae(settings.network).to(here.device).eval().requires_grad_(False)
+            self.stage1.load_state_dict(content["averaged"])
+            self.network.take_decoder(self.stage1.decoder.state_dict())
+        if settings.start is not None:
+            self.network.load_state_dict(load_checkpoint(settings.start, here.device)["averaged"])
+        channels_last(self.network)
+        self.averaged = Averaged(self.network, 0.998)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.02
+        )
+        self.adversary = Adversary(here.device)
+        self.neutral = Neutral(patients, here.device, settings.without)
+        self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)
+        self.wrapped = here.wrapped(self.network)
+        self.queue: list[int] = []
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Cut the boxes of a step; every patient comes once before any comes twice."""
+        indices = []
+        for _ in range(self.settings.batch):
+            if not self.queue:
+                self.queue = rng.permutation(len(self.patients)).tolist()
+            indices.append(self.queue.pop())
+        sample = sample_box(self.patients, indices, rng, self.settings.augmentation)
+        sample.channels[:, list(self.settings.without)] = 0.0
+        return sample.to(self.here.device)
+
+    def condition(self, wishes: Sequence[Wish]) -> Tensor:
+        """Give the conditions of a step."""
+        rows = [torch.cat([torch.tensor(wish.numbers()), self.beams]) for wish in wishes]
+        return torch.stack(rows).to(self.here.device)
+
+    def step(self, rng: np.random.Generator, progress: float) -> dict[str, float]:
+        """Take one step; give its losses."""
+        settings = self.settings
+        sample = self.draw(rng)
+        kind = "plan"
+        if progress >= settings.wishes_from:
+            self.neutral.make(self.averaged.network, self.condition([NO_WISH]))
+            kind = ("plan", "plan", "hindsight", "wish")[int(rng.integers(4))]
+        if kind == "hindsight":
+            wishes = [self.neutral.hindsight(i, m) for i, m in zip(sample.patients, sample.mirrored, strict=True)]
+        elif kind == "wish":
+            wishes = [random_wish(rng) for _ in sample.patients]
+        else:
+            wishes = [NO_WISH] * len(sample.patients)
+        channels = sample.channels.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(self.here.device.type, torch.bfloat16, enabled=self.here.autocast):
+            dose, spread, latent = self.wrapped(channels, self.condition(wishes))
+        dose, spread, latent = dose.float(), spread.float(), latent.float()
+        adversarial = settings.adversarial > 0 and progress >= settings.wishes_from
+        if kind == "wish":
+            neutral = self.neutral.boxes(sample)
+            losses = wish_loss(dose, neutral, sample, wishes)
+            parts = [
+                (0.5, losses["homogeneity"]),
+                (0.5, losses["prescription"]),
+                (0.5, losses["organs"]),
+                (0.5, losses["elsewhere"]),
+            ]
+            gy = {"prescription": "prescription_gy", "organs": "organs_gy", "elsewhere": "elsewhere_gy"}
+            values = {gy.get(n, n): float(v.detach()) * (70.0 if n in gy else 1.0) for n, v in losses.items()}
+        else:
+            image = image_loss(dose, sample, settings.roi_weight)
+            parts = [(1.0, image), (0.01, spread_loss(spread, dose, sample))]
+            values = {"image_gy": 70.0 * float(image.detach()), "spread": float(parts[1][1].detach())}
+            if self.stage1 is not None and settings.latent and progress < settings.dvh_from:
+                # before quantization: what the encoder says of this dose, not the nearest thing the codebook has
+                with torch.no_grad():
+                    wanted = self.stage1.encoder(sample.dose)
+                parts.append((settings.latent, (latent - wanted).abs().mean()))
+                values["latent"] = float(parts[-1][1].detach())
+            if progress >= settings.dvh_from and settings.curve + settings.criteria > 0:
+                dvh = dvh_loss(dose, sample)
+                parts += [(settings.curve, dvh.curve), (settings.criteria, dvh.criteria)]
+                values |= {
+                    "curve_gy": 70.0 * float(dvh.curve.detach()),
+                    "criteria_gy": 70.0 * float(dvh.criteria.detach()),
+                }
+        # outside the counted region there is no telling what a dose should look like
+        proposed, plan = dose * sample.where, sample.dose * sample.where
+        if adversarial:
+            parts.append((settings.adversarial, self.adversary.deception(proposed)))
+        self.optimizer.zero_grad(set_to_none=True)
+        total(parts).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        if adversarial:
+            values["adversary"] = self.adversary.learn(plan, proposed)
+        return values
+
+
+def train_fdp(
+    patients: Sequence[Patient],
+    out: Path,
+    settings: FdpSettings,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train Stage II until the budget is spent.
+
+    Parameters
+    ----------
+    out
+        Folder for the checkpoint ``fdp.pt`` and the record ``fdp.csv``.
+    resume
+        Take up from the checkpoint that is there.
+
+    Returns
+    -------
+    Path
+        The checkpoint, with the averaged weights under ``"averaged"``.
+    """
+    here = place()
+    torch.manual_seed(settings.seed)
+    training = _Training(patients, settings, here)
+    rng = np.random.default_rng((settings.seed, here.rank))
+    spent_s, step = 0.0, 0
+    path = out / CHECKPOINT
+    if resume:
+        content = load_checkpoint(path, here.device)
+        training.network.load_state_dict(content["network"])
+        training.averaged.network.load_state_dict(content["averaged"])
+        training.optimizer.load_state_dict(content["optimizer"])
+        training.adversary.load(content["adversary"])
+        spent_s, step = content["spent_s"], content["step"]
+        rng = np.random.default_rng((settings.seed, here.rank, step))
+    record = Record(out / "fdp.csv", _COLUMNS)
+    budget = Budget(settings.minutes, spent_s)
+    saved = written = budget.elapsed_s
+
+    def save() -> None:
+        save_checkpoint(
+            path,
+            {
+                "network": state_of(training.wrapped),
+                "averaged": training.averaged.network.state_dict(),
+                "optimizer": training.optimizer.state_dict(),
+                "adversary": training.adversary.state(),
+                "settings": settings.network.as_dict(),
+                "without": list(settings.without),
+                "spent_s": budget.elapsed_s,
+                "step": step,
+            },
+        )
+
+    while (done := budget.progress) < 1.0:
+        for group in training.optimizer.param_groups:
+            group["lr"] = learning_rate(done, settings.rate)
+        record.add(training.step(rng, done))
+        step += 1
+        training.averaged.update(training.network, step)
+        if here.leads and budget.elapsed_s - written > 30.0:
+            written = budget.elapsed_s
+            means = record.write(written / 60.0, step)
+            if progress is not None:
+                progress(done, f"step {step}, " + ", ".join(f"{name} {value:.2f}" for name, value in means.items()))
+        if here.leads and budget.elapsed_s - saved > 60.0:
+            saved = budget.elapsed_s
+            save()
+    if here.leads:
+        save()
+    return path

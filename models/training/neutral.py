@@ -1,0 +1,89 @@
+"""The network's own neutral prediction for every training patient: what wishes are told relative to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.fdp.channels import ORGANS
+from models.fdp.frame import BOX
+from models.training.dataset import ROIS, Patient, Sample
+from models.training.wishes import Wish, hindsight, measure
+
+__all__ = ["Neutral", "predict_patient"]
+
+_SWAPPED = tuple(ORGANS.index({"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"}.get(name, name)) for name in ORGANS)
+
+
+class Neutral:
+    """Neutral predictions, made once when first asked for."""
+
+    def __init__(self, patients: Sequence[Patient], device: torch.device, without: tuple[int, ...]) -> None:
+        self._patients = patients
+        self._device = device
+        self._without = without
+        self._doses: list[NDArray[np.float16]] = []
+        self._wishes: list[Wish] = []
+
+    def make(self, network: nn.Module, condition: Tensor) -> None:
+        """Predict every patient, unless that has been done."""
+        if self._doses:
+            return
+        for patient in self._patients:
+            dose, _ = predict_patient(network, patient, condition, self._device, self._without)
+            rois = torch.from_numpy(
+                np.stack([patient.regions >> bit & 1 for bit in range(1, len(ROIS) + 1)]).astype(bool)
+            )
+            plan = torch.from_numpy(patient.dose.astype(np.float32))
+            self._wishes.append(hindsight(measure(plan, rois), measure(dose, rois)))
+            self._doses.append(dose.numpy().astype(np.float16))
+
+    def hindsight(self, index: int, mirrored: bool) -> Wish:
+        """Give the wish that makes a patient's plan of the neutral prediction."""
+        wish = self._wishes[index]
+        return Wish(wish.hi, tuple(wish.organs[i] for i in _SWAPPED)) if mirrored else wish
+
+    def boxes(self, sample: Sample) -> Tensor:
+        """Cut the neutral doses as the sample was cut."""
+        boxes = []
+        for index, starts, mirrored in zip(sample.patients, sample.starts, sample.mirrored, strict=True):
+            z, y, x = (slice(start, start + size) for start, size in zip(starts, BOX, strict=True))
+            dose = torch.from_numpy(self._doses[index][z, y, x].astype(np.float32))[None]
+            boxes.append(dose.flip(-1) if mirrored else dose)
+        return torch.stack(boxes).to(self._device)
+
+
+@torch.no_grad()
+def predict_patient(
+    network: nn.Module, patient: Patient, condition: Tensor, device: torch.device, without: tuple[int, ...] = ()
+) -> tuple[Tensor, Tensor]:
+    """Predict dose and scale of its error for the whole frame of a patient, box by box.
+
+    Both are ``(z, y, x)`` over the highest level; where boxes overlap along z, they are averaged.
+    """
+    total = torch.zeros(2, *patient.dose.shape)
+    weight = torch.zeros(patient.dose.shape)
+    starts = [_covering(n, size) for n, size in zip(patient.dose.shape, BOX, strict=True)]
+    for z in starts[0]:
+        y, x = starts[1][0], starts[2][0]
+        box = (slice(z, z + BOX[0]), slice(y, y + BOX[1]), slice(x, x + BOX[2]))
+        channels = torch.from_numpy(patient.channels[(slice(None), *box)].astype(np.float32))[None].to(device)
+        channels[:, list(without)] = 0.0
+        dose, spread, _ = network(channels.contiguous(memory_format=torch.channels_last_3d), condition)
+        total[(slice(None), *box)] += torch.stack([dose[0, 0], spread[0, 0]]).float().cpu()
+        weight[box] += 1.0
+    joined = total / weight.clamp_min(1.0)
+    return joined[0], joined[1]
+
+
+def _covering(n: int, size: int) -> list[int]:
+    """Give starts in the middle where one box is nearly enough, else evenly over the length."""
+    spare = n - size
+    if spare <= 8:
+        return [spare // 2]
+    count = 1 + -(-spare // (size // 2))
+    return [int(start) for start in np.linspace(0, spare, count).round()]

@@ -1,0 +1,113 @@
+"""What every training has: a device, several processes where torchrun started them, means of weights, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bridge.rt.errors import ModelRefusal
+
+__all__ = ["Averaged", "Place", "load_checkpoint", "place", "save_checkpoint"]
+
+Progress = Callable[[float, str], None]
+"""Told the part of the budget that is spent, and a line about the losses."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process trains.
+
+    Attributes
+    ----------
+    device
+        CUDA where there is one, else the CPU.
+    rank, world
+        Number of this process and of all, as torchrun says; 0 and 1 without it.
+    """
+
+    device: torch.device
+    rank: int
+    world: int
+
+    @property
+    def leads(self) -> bool:
+        """Say whether this process writes files."""
+        return self.rank == 0
+
+    @property
+    def autocast(self) -> bool:
+        """Say whether half precision pays: on CUDA, and on CPUs with matrix units for it."""
+        return self.device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+
+    def wrapped(self, module: nn.Module) -> nn.Module:
+        """Give the module as it takes part in training over all processes."""
+        if self.world == 1:
+            return module
+        # the spread's layer and unused wishes get no gradient in some steps
+        return nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
+
+
+def place() -> Place:
+    """Find out where to train, and join the other processes where torchrun has started some."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    return Place(device, rank, world)
+
+
+class Averaged:
+    """Exponential moving mean of a network's weights: what is evaluated and shipped."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights of a step; the first steps are forgotten faster."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
+            mine.lerp_(theirs, 1 - decay)
+        for buffer, newest in zip(self.network.buffers(), network.buffers(), strict=True):
+            buffer.copy_(newest)
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that a crash leaves the old one or the new one, never half of one."""
+    partial = path.with_suffix(".part")
+    torch.save(dict(content), partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read a checkpoint; only tensors and plain values are taken, no code.
+
+    Raises
+    ------
+    ModelRefusal
+        It is not there or cannot be read (``checkpoint-unreadable``).
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelRefusal("checkpoint-unreadable", f"{path.name} is no checkpoint that can be read.") from error
+    return content
+
+
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """Give the weights of a network, whether or not it is wrapped for several processes."""
+    inner = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
+    return dict(inner.state_dict())

@@ -1,0 +1,142 @@
+"""Preferences in training: what a plan turned out to be, and what a random wish asks for.
+
+OpenKBP has no preference labels. Two sources stand in for them. In hindsight, a plan that spared a parotid more than
+the network would have is a plan made with that wish. And a random wish has no plan, but says itself what the dose
+should measure; beyond that it should stay what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.fdp.channels import ORGANS
+from models.fdp.condition import HI_UNIT, WEIGHT_UNIT
+from models.training.dataset import ROIS, Sample
+from models.training.losses import quantile
+
+__all__ = ["Measures", "Wish", "hindsight", "measure", "random_wish", "wish_loss"]
+
+_ORGANS = slice(0, len(ORGANS))
+_TARGETS = slice(len(ORGANS), len(ROIS))
+_FEWEST_VOXELS = 30
+_LARGEST = 2.0
+"""Wishes beyond twice the unit are beyond what plans of this kind differ by."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a preference speaks of, on one dose.
+
+    Attributes
+    ----------
+    hi
+        (D2 - D98) / D50 of the highest target (ICRU 83).
+    d95
+        Of each target that is there, over the highest level, in the order of the targets.
+    organs
+        Mean dose of each organ outside all targets, over the highest level; not a number where there is none.
+    """
+
+    hi: Tensor
+    d95: Tensor
+    organs: Tensor
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A wish in the units of the condition.
+
+    Attributes
+    ----------
+    hi
+        In units of :data:`~models.fdp.condition.HI_UNIT`.
+    organs
+        In units of :data:`~models.fdp.condition.WEIGHT_UNIT`, in the order of the organs.
+    """
+
+    hi: float
+    organs: tuple[float, ...]
+
+    def numbers(self) -> list[float]:
+        """Give the first numbers of a condition."""
+        return [self.hi, *self.organs]
+
+
+NO_WISH = Wish(0.0, (0.0,) * len(ORGANS))
+
+
+def measure(dose: Tensor, rois: Tensor) -> Measures:
+    """Measure a dose ``(z, y, x)`` on the structures ``(len(ROIS), z, y, x)`` of the same box."""
+    targets = rois[_TARGETS]
+    outside = ~targets.any(dim=0)
+    organs = []
+    for organ in rois[_ORGANS]:
+        inside = organ & outside
+        few = int(inside.sum()) < _FEWEST_VOXELS
+        organs.append(torch.full((), torch.nan) if few else dose[inside].mean())
+    present = [dose[target].sort().values for target in targets if int(target.sum()) >= _FEWEST_VOXELS]
+    if not present:
+        return Measures(torch.full((), torch.nan), torch.empty(0), torch.stack(organs))
+    highest = present[-1]  # ROIS lists the targets by ascending level
+    hi = (quantile(highest, 0.98) - quantile(highest, 0.02)) / quantile(highest, 0.5).clamp_min(0.1)
+    return Measures(hi, torch.stack([quantile(values, 0.05) for values in present]), torch.stack(organs))
+
+
+def hindsight(plan: Measures, neutral: Measures) -> Wish:
+    """Name the wish that makes the plan of the neutral prediction."""
+    hi = float((plan.hi - neutral.hi) / HI_UNIT)
+    organs = (neutral.organs.clamp_min(1e-3) / plan.organs.clamp_min(1e-3)).log() / WEIGHT_UNIT
+    return Wish(_limited(hi), tuple(_limited(float(value)) for value in organs))
+
+
+def random_wish(rng: np.random.Generator) -> Wish:
+    """Draw a wish: homogeneity, and either all organs alike, or single ones."""
+    hi = float(rng.uniform(-1.0, 1.5)) if rng.random() < 0.6 else 0.0
+    if rng.random() < 0.5:
+        return Wish(hi, (float(rng.uniform(-1.5, 1.5)),) * len(ORGANS))
+    chosen = rng.random(len(ORGANS)) < 0.4
+    return Wish(hi, tuple(float(value) for value in np.where(chosen, rng.uniform(-1.5, 1.5, len(ORGANS)), 0.0)))
+
+
+def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish]) -> dict[str, Tensor]:
+    """Hold a dose against random wishes: FDP's objective consistency, relative to the neutral dose.
+
+    Parameters
+    ----------
+    dose, neutral
+        ``(B, 1, z, y, x)``; the second is taken as it is.
+    wishes
+        One for each box.
+
+    Returns
+    -------
+    dict
+        ``homogeneity`` ``|h~ - h^|``, ``prescription`` ``|p - p^|`` (D95 of each target stays), ``organs``
+        ``|u/w~ - u^|``, and ``elsewhere``: the rest of the dose stays.
+    """
+    losses: dict[str, list[Tensor]] = {"homogeneity": [], "prescription": [], "organs": [], "elsewhere": []}
+    for index, wish in enumerate(wishes):
+        rois = sample.rois[index]
+        before, now = measure(neutral[index, 0], rois), measure(dose[index, 0], rois)
+        wanted_hi = (before.hi + wish.hi * HI_UNIT).clamp_min(0.02)
+        if torch.isfinite(now.hi):
+            losses["homogeneity"].append((now.hi - wanted_hi).abs())
+            losses["prescription"].append((now.d95 - before.d95).abs().mean())
+        factor = torch.exp(-WEIGHT_UNIT * torch.tensor(wish.organs))
+        there = torch.isfinite(before.organs)
+        if bool(there.any()):
+            losses["organs"].append((now.organs - before.organs * factor)[there].abs().mean())
+        free = rois[_TARGETS].any(dim=0) | rois[_ORGANS][[value != 0.0 for value in wish.organs]].any(dim=0)
+        kept = (sample.where[index, 0] > 0) & ~free
+        if bool(kept.any()):
+            losses["elsewhere"].append((dose[index, 0] - neutral[index, 0])[kept].abs().mean())
+    zero = dose.sum() * 0.0
+    return {name: torch.stack(values).mean() if values else zero for name, values in losses.items()}
+
+
+def _limited(value: float) -> float:
+    return float(np.clip(value, -_LARGEST, _LARGEST)) if np.isfinite(value) else 0.0
