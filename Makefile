@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TRAINABLE := $(VENV)/.trainable
 
-.PHONY: help venv demo test lint types layers pytest docs benchmark-dvh clean
+.PHONY: help venv demo test lint types layers pytest docs benchmark-dvh benchmark-fdp clean
 
 help:
 	@echo "make demo    the whole way on a built-in phantom; ends with the path of the report"
@@ -22,6 +23,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,gamma,report,dev]"
 	@touch $@
 
+# what training needs, and with it the tests of the networks; a plain install predicts without torch
+$(TRAINABLE): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	@touch $@
+
 demo: venv
 	$(BIN)/fdp-bridge demo
 
@@ -31,13 +37,13 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: venv
+types: $(TRAINABLE)
 	$(BIN)/mypy
 
 layers: venv
 	$(BIN)/lint-imports --no-cache
 
-pytest: venv
+pytest: $(TRAINABLE)
 	$(BIN)/pytest -m "not slow and not gpu"
 
 docs: venv

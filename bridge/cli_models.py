@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from bridge.cli_shared import JsonFile, out, write_json
+from bridge.cli_shared import JsonFile, out, table, write_json
 
 if TYPE_CHECKING:
     from models.training.dataset import Patient
@@ -37,15 +37,19 @@ def evaluate(
     mirror_average: Annotated[
         bool, typer.Option("--mirror-average", help="Average with the mirror image's prediction; twice the time.")
     ] = False,
+    sliders: Annotated[int, typer.Option(min=0, help="Also move all sliders on this many of the patients.")] = 0,
 ) -> None:
     """Score a model on OpenKBP patients by the official dose and DVH scores."""
     from models.evaluation import evaluate as score
     from models.registry import load_model
+    from models.steering import measure_sliders
+
+    predictor = load_model(model, zoo, mirror_average)
 
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("patients", total=None)
         result = score(
-            load_model(model, zoo, mirror_average),
+            predictor,
             data,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
             save_predictions=predictions,
@@ -53,7 +57,16 @@ def evaluate(
     out.print(f"model {result.model_id} on {result.n} {result.set_name} patients")
     out.print(f"dose score {result.dose_score_gy:.4f} Gy")
     out.print(f"DVH score {result.dvh_score_gy:.4f} Gy")
-    write_json(json_file, result.as_dict())
+    content = result.as_dict()
+    if sliders:
+        found = measure_sliders(predictor, data, sliders)
+        shown = table(f"sliders on {sliders} patients", "slider", "n", "slope", "monotone %", "largest D95 drift Gy")
+        for one in found:
+            drift = f"{max(one.d95_drift_gy):.2f}"
+            shown.add_row(one.slider, str(one.n), f"{one.slope:.2f}", f"{100 * one.monotone:.0f}", drift)
+        out.print(shown)
+        content["sliders"] = [one.as_dict() for one in found]
+    write_json(json_file, content)
 
 
 @models_app.command("list")

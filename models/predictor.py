@@ -15,6 +15,7 @@ from bridge.rt.arrays import VoxelArray
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal, StructureRefusal
 from bridge.rt.findings import Finding
+from bridge.rt.grid import Grid
 from bridge.rt.volume import Dose
 from models.card import ModelCard
 
@@ -33,6 +34,7 @@ __all__ = [
     "PreparedPredictor",
     "check_prediction",
     "check_preference",
+    "check_spacing",
     "preference_of",
 ]
 
@@ -367,6 +369,24 @@ def check_preference(card: ModelCard, preference: Preference) -> None:
             )
 
 
+def check_spacing(card: ModelCard, grid: Grid) -> None:
+    """Refuse voxels that the model was not made for: of an anatomy, and of the CT that it was drawn on.
+
+    Raises
+    ------
+    ModelRefusal
+        Too fine or too coarse along some axis (``spacing-limit``).
+    """
+    low, high = card.accepts.spacing_mm
+    spacing_mm = grid.spacing_mm
+    if not low <= min(spacing_mm) <= max(spacing_mm) <= high:
+        raise ModelRefusal(
+            "spacing-limit",
+            f"Model {card.id!r} takes voxel spacings from {low:g} to {high:g} mm, got {_triple(spacing_mm)} mm (z, y, x).",
+            model=card.id,
+        )
+
+
 def _check_anatomy(card: ModelCard, anatomy: Anatomy) -> tuple[Finding, ...]:
     """Refuse an anatomy outside the card's limits; say what is unusual about one within them."""
     for name in (*anatomy.target_levels_gy, *card.inputs.required_structures):
@@ -378,15 +398,8 @@ def _check_anatomy(card: ModelCard, anatomy: Anatomy) -> tuple[Finding, ...]:
         raise StructureRefusal("body-empty", "The body has no voxel on the dose grid.")
     if card.inputs.ct and anatomy.ct is None:
         raise ModelRefusal("ct-missing", f"Model {card.id!r} needs the CT numbers, and there are none.", model=card.id)
-    low, high = card.accepts.spacing_mm
-    spacing_mm = anatomy.grid.spacing_mm
-    if not low <= min(spacing_mm) <= max(spacing_mm) <= high:
-        raise ModelRefusal(
-            "spacing-limit",
-            f"Model {card.id!r} takes voxel spacings from {low:g} to {high:g} mm, got {_triple(spacing_mm)} mm.",
-            model=card.id,
-        )
-    extent_mm = [n * step for n, step in zip(anatomy.grid.shape, spacing_mm, strict=True)]
+    check_spacing(card, anatomy.grid)
+    extent_mm = [n * step for n, step in zip(anatomy.grid.shape, anatomy.grid.spacing_mm, strict=True)]
     if max(extent_mm) > card.accepts.extent_mm:
         raise ModelRefusal(
             "extent-limit",

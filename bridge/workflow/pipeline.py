@@ -18,7 +18,7 @@ from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from bridge.workflow.naming import name_structures
 from config.structure_names import StructureNames
-from models.predictor import DosePredictor, Prediction, Preference
+from models.predictor import DosePredictor, Prediction, Preference, check_spacing
 from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
 from objective_extraction.settings import ExtractionSettings
@@ -104,6 +104,7 @@ def predict_case(
     Refusal
         Whatever the rooms below refuse: the case is not predicted in part.
     """
+    check_spacing(predictor.card, case.ct.grid)
     anatomy, findings = anatomy_of(case, dose_grid_mm)
     prediction = predictor.predict(anatomy, preference)
     case = replace(case, findings=(*case.findings, *findings, *prediction.findings))

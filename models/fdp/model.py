@@ -24,7 +24,7 @@ from models.predictor import Estimate, Preference
 from models.runtime.backend import Backend, OpenBackend
 from models.runtime.onnx_backend import OnnxBackend
 
-__all__ = ["GRAPHS", "FdpModel", "PreparedFdp"]
+__all__ = ["GRAPHS", "FdpModel", "PreparedFdp", "View"]
 
 GRAPHS = ("encoder", "proposer")
 
@@ -87,10 +87,10 @@ class FdpModel:
         gantry_deg = anatomy.gantry_angles_deg or self.parameters.gantry_angles_deg
         frame = frame_of(anatomy)
         channels = channels_of(anatomy, frame, gantry_deg)
-        views = [_View(self._encode(frame, channels), gantry_deg, mirrored=False)]
+        views = [View(self._encode(frame, channels), gantry_deg, mirrored=False)]
         if self.mirror_average:
             mirrored = channels[list(MIRRORED)][..., ::-1]
-            views.append(_View(self._encode(frame, mirrored), tuple(-angle for angle in gantry_deg), mirrored=True))
+            views.append(View(self._encode(frame, mirrored), tuple(-angle for angle in gantry_deg), mirrored=True))
         return PreparedFdp(self, anatomy, frame, channels, tuple(views), findings)
 
     def _encode(self, frame: Frame, channels: VoxelArray) -> list[_Features]:
@@ -98,7 +98,7 @@ class FdpModel:
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class View:
     """The patient as the network sees him: as he is, or in the mirror.
 
     Attributes
@@ -132,7 +132,7 @@ class PreparedFdp:
     anatomy: Anatomy
     frame: Frame
     channels: VoxelArray
-    views: tuple[_View, ...]
+    views: tuple[View, ...]
     findings: tuple[Finding, ...]
 
     def estimate(self, preference: Preference) -> Estimate:
@@ -178,13 +178,18 @@ class PreparedFdp:
             findings.append(Finding("preference-limited", "warning", message))
         return weights, held * HI_UNIT, tuple(findings)
 
+    @staticmethod
+    def condition(weights: Mapping[str, float], hi_difference: float, view: View) -> VoxelArray:
+        """Give the condition of a view ``(1, CONDITION_SIZE)``: in the mirror, the parotids change places."""
+        swap = {"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"} if view.mirrored else {}
+        turned = {swap.get(organ, organ): weight for organ, weight in weights.items()}
+        return condition_of(hi_difference, turned, view.gantry_deg)[None]
+
     def _propose(self, hi_difference: float, weights: Mapping[str, float]) -> tuple[VoxelArray, VoxelArray]:
         """Give dose and scale of the error in the frame, over the highest level."""
         doses, spreads = [], []
         for view in self.views:
-            swap = {"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"} if view.mirrored else {}
-            turned = {swap.get(organ, organ): weight for organ, weight in weights.items()}
-            condition = condition_of(hi_difference, turned, view.gantry_deg)[None]
+            condition = self.condition(weights, hi_difference, view)
             results = [
                 self.model.backend.run("proposer", {**features, "condition": condition}) for features in view.features
             ]

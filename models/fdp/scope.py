@@ -62,8 +62,8 @@ def _ct(anatomy: Anatomy) -> list[Finding]:
     if not low <= median <= high:
         raise ModelRefusal(
             "ct-numbers",
-            f"Half of the body has CT numbers above {median:.0f} HU; between {low:g} and {high:g} HU is usual. Are they "
-            "in Hounsfield units, and is the body contour right?",
+            f"Half of the body has CT numbers above {median:.0f} HU; between {low:g} and {high:g} HU is usual. Are "
+            "they in Hounsfield units, and is the body contour right?",
         )
     return []
 

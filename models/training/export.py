@@ -35,6 +35,10 @@ def network_of(checkpoint: Path) -> Fdp:
     settings = dict(content["settings"])
     network = Fdp(NetworkSettings(**{**settings, "widths": tuple(settings["widths"])}))
     network.load_state_dict(content["averaged"])
+    # a channel that training never showed has weights that were never learned
+    with torch.no_grad():
+        for channel in content["without"]:
+            network.encoder.fine_in.weight[:, 8 * channel : 8 * channel + 8] = 0.0
     return network.eval()
 
 
@@ -135,7 +139,7 @@ def _card(model_id: str) -> dict[str, object]:
         "dose_unit": "Gy",
         "inputs": {"ct": False, "required_structures": [], "optional_structures": list(ORGANS)},
         "accepts": {
-            "spacing_mm": [0.5, 6.0],
+            "spacing_mm": [0.3, 6.0],
             "extent_mm": 1500.0,
             "levels_gy": [20.0, 90.0],
             "usual_levels_gy": [56.0, 70.0],
