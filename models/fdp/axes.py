@@ -85,7 +85,8 @@ class AlignedAxes:
         axes, order, flipped = [], [], []
         for row in (2, 1, 0):
             along = int(np.abs(unit[row]).argmax())
-            if abs(abs(unit[row, along]) - 1.0) > _TILT:
+            # the part along the other axes: the one along its own is 1 to 5e-7 at that tilt, and tells nothing
+            if np.abs(np.delete(unit[:, along], row)).max() > _TILT:
                 raise GeometryRefusal(
                     "grid-tilted", "The grid is tilted against the patient's axes; this model needs an untilted one."
                 )
