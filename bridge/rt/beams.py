@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from bridge.rt.errors import GeometryRefusal
 
-__all__ = ["PATIENT_POSITIONS", "towards_source"]
+__all__ = ["PATIENT_POSITIONS", "supine_angle_deg", "towards_source"]
 
 _L, _R, _P, _A = (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)
 
@@ -46,3 +46,15 @@ def towards_source(gantry_deg: float, patient_position: str) -> tuple[float, flo
     sine, cosine = math.sin(math.radians(gantry_deg)), math.cos(math.radians(gantry_deg))
     (right_x, right_y), (up_x, up_y) = axes
     return sine * right_x + cosine * up_x, sine * right_y + cosine * up_y
+
+
+def supine_angle_deg(gantry_deg: float, patient_position: str) -> float:
+    """Give the gantry angle from which a beam comes the same way into a patient who lies head first and supine.
+
+    Raises
+    ------
+    GeometryRefusal
+        No such patient position (``patient-position``).
+    """
+    x, y = towards_source(gantry_deg, patient_position)
+    return math.degrees(math.atan2(x, -y)) % 360.0
