@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from bridge.rt.beams import supine_angle_deg
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.findings import Finding
@@ -32,7 +33,7 @@ def scope_findings(anatomy: Anatomy, trained_deg: Sequence[float]) -> tuple[Find
     Parameters
     ----------
     trained_deg
-        Gantry angles of the training plans.
+        Gantry angles of the training plans, whose patients lie head first and supine.
 
     Returns
     -------
@@ -122,15 +123,21 @@ def _beams(anatomy: Anatomy, trained_deg: Sequence[float]) -> list[Finding]:
     if not anatomy.gantry_angles_deg:
         message = f"No beams are known; those of the training plans were assumed: gantry {listed} degrees."
         return [Finding("beams-assumed", "warning", message)]
-    given = sorted(angle % 360.0 for angle in anatomy.gantry_angles_deg)
-    alike = len(given) == len(usual) and all(
-        min(abs(mine - theirs), 360.0 - abs(mine - theirs)) <= _SAME_ANGLE_DEG
-        for mine, theirs in zip(given, usual, strict=True)
+    given = sorted(supine_angle_deg(angle, anatomy.patient_position) for angle in anatomy.gantry_angles_deg)
+    # in order around the patient, but which is the first may differ: 359.9 is next to 0
+    alike = len(given) == len(usual) and any(
+        all(_apart_deg(mine, theirs) <= _SAME_ANGLE_DEG for mine, theirs in zip(given, turned, strict=True))
+        for turned in (usual[first:] + usual[:first] for first in range(len(usual)))
     )
     if alike:
         return []
     message = (
-        f"The plan has {len(given)} beam angles, the training plans had {len(usual)} (gantry {listed} degrees): the "
-        "prediction is for beams that no training plan had."
+        f"The plan has {len(given)} beam angles, the training plans had {len(usual)} (gantry {listed} degrees, head "
+        "first and supine): the prediction is for beams that no training plan had."
     )
     return [Finding("beams-outside-training", "warning", message)]
+
+
+def _apart_deg(one: float, other: float) -> float:
+    around = abs(one - other) % 360.0
+    return min(around, 360.0 - around)
