@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from bridge.rt.arrays import VoxelArray
+from bridge.rt.beams import supine_angle_deg
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.findings import Finding
@@ -87,10 +88,12 @@ class FdpModel:
         gantry_deg = anatomy.gantry_angles_deg or self.parameters.gantry_angles_deg
         frame = frame_of(anatomy)
         channels = channels_of(anatomy, frame, gantry_deg)
-        views = [View(self._encode(frame, channels), gantry_deg, mirrored=False)]
+        # the patients of training lay head first and supine: for any other, the same numbers would be other beams
+        supine_deg = tuple(supine_angle_deg(angle, anatomy.patient_position) for angle in gantry_deg)
+        views = [View(self._encode(frame, channels), supine_deg, mirrored=False)]
         if self.mirror_average:
             mirrored = channels[list(MIRRORED)][..., ::-1]
-            views.append(View(self._encode(frame, mirrored), tuple(-angle for angle in gantry_deg), mirrored=True))
+            views.append(View(self._encode(frame, mirrored), tuple(-angle for angle in supine_deg), mirrored=True))
         return PreparedFdp(self, anatomy, frame, channels, tuple(views), findings)
 
     def _encode(self, frame: Frame, channels: VoxelArray) -> list[_Features]:
@@ -106,7 +109,7 @@ class View:
     features
         Of each box.
     gantry_deg
-        Beams in this view.
+        Beams in this view, as they would enter a patient who lies head first and supine.
     """
 
     features: list[_Features]
@@ -152,7 +155,9 @@ class PreparedFdp:
     def neutral_hi(self) -> float:
         """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish."""
         dose, _ = self._propose(0.0, {})
-        inside = dose[self.channels[CHANNELS.index("target_high")] >= 0.5]
+        high = self.channels[CHANNELS.index("target_high")]
+        # of a target thinner than half a voxel the fullest voxels count, as they do for the frame
+        inside = dose[high >= min(0.5, float(high.max()))]
         d98, d50, d2 = np.percentile(inside, (2, 50, 98))
         return float((d2 - d98) / d50)
 
