@@ -57,6 +57,8 @@ def evaluate(
     out.print(f"model {result.model_id} on {result.n} {result.set_name} patients")
     out.print(f"dose score {result.dose_score_gy:.4f} Gy")
     out.print(f"DVH score {result.dvh_score_gy:.4f} Gy")
+    if (within := result.within_sigma()) is not None:
+        out.print(f"errors within one and two standard deviations: {100 * within[0]:.1f} %, {100 * within[1]:.1f} %")
     content = result.as_dict()
     if sliders:
         found = measure_sliders(predictor, data, sliders)

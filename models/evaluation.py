@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge import __version__
+from bridge.rt.arrays import VoxelArray
 from bridge.rt.errors import error_context
 from bridge.rt.openkbp import CRITERIA, dose_score, dvh_criteria
 from models.openkbp.reader import list_patients, patient_folder, read_patient
@@ -33,11 +35,15 @@ class PatientScore:
         Sum of absolute dose errors over the number of possible-dose voxels.
     criteria_error_gy
         Predicted minus reference of each criterion that the patient has.
+    within_sigma
+        Shares of the possible-dose voxels whose error is within one and two predicted standard deviations; None
+        where the model predicts none.
     """
 
     patient_id: str
     dose_score_gy: float
     criteria_error_gy: Mapping[str, float]
+    within_sigma: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,13 @@ class EvaluationResult:
                 rows[name] = (float(np.mean(np.abs(errors))), float(np.mean(errors)), len(errors))
         return rows
 
+    def within_sigma(self) -> tuple[float, float] | None:
+        """Give the mean shares of voxels within one and two standard deviations (68.3 and 95.4 % if normal)."""
+        shares = [patient.within_sigma for patient in self.patients if patient.within_sigma is not None]
+        return (
+            (float(np.mean([one for one, _ in shares])), float(np.mean([two for _, two in shares]))) if shares else None
+        )
+
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
         return {
@@ -95,6 +108,7 @@ class EvaluationResult:
             "dose_score_gy": self.dose_score_gy,
             "dvh_score_gy": self.dvh_score_gy,
             "outside_possible_dose": "predicted dose set to zero",
+            "within_one_and_two_sigma": self.within_sigma(),
             "criteria": {
                 name: {"mean_absolute_error_gy": absolute, "mean_error_gy": signed, "n": n}
                 for name, (absolute, signed, n) in self.criteria_gy().items()
@@ -185,4 +199,16 @@ def _score(predictor: DosePredictor, path: Path, save_predictions: Path | None) 
         patient_id=patient.id,
         dose_score_gy=dose_score(reference_gy, predicted_gy, patient.possible_dose),
         criteria_error_gy={name: predicted[name] - reference[name] for name in reference},
+        within_sigma=_within_sigma(
+            np.abs(predicted_gy - reference_gy), prediction.uncertainty_gy, patient.possible_dose
+        ),
     )
+
+
+def _within_sigma(
+    error_gy: VoxelArray, sigma_gy: VoxelArray | None, where: NDArray[np.bool_]
+) -> tuple[float, float] | None:
+    if sigma_gy is None:
+        return None
+    error_gy, sigma_gy = error_gy[where], sigma_gy[where]
+    return float(np.mean(error_gy <= sigma_gy)), float(np.mean(error_gy <= 2.0 * sigma_gy))

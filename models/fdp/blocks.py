@@ -128,5 +128,9 @@ def zeroed(layer: nn.Conv3d) -> nn.Conv3d:
 
 
 def channels_last(module: nn.Module) -> nn.Module:
-    """Lay the weights out as the fast kernels want them."""
-    return module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+    """Lay the weights of the convolutions out as the fast kernels want them."""
+    for weight in module.parameters():
+        # Module.to would try it on everything from four dimensions on, and GroupScale's have four
+        if weight.dim() == 5:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+    return module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class OnnxBackend:
     """
 
     def __init__(self, folder: Path, graphs: tuple[str, ...]) -> None:
+        self._opened = folder, graphs
         try:
             import onnxruntime as ort
         except ImportError as error:
@@ -54,6 +55,10 @@ class OnnxBackend:
                 raise ModelRefusal(
                     "graph-unreadable", f"{graph}.onnx of model {folder.name!r} cannot be loaded.", model=folder.name
                 ) from error
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, tuple[str, ...]]]:
+        """Travel to another process by opening the folder again there."""
+        return type(self), self._opened
 
     @property
     def name(self) -> str:

@@ -88,7 +88,7 @@ def main() -> None:
     given = parser.parse_args()
     result = measure(given.model, given.zoo, given.repeats)
     for name, value in result.items():
-        print(f"{name}: {value:.1f}" if isinstance(value, float) else f"{name}: {value}")
+        print(f"{name}: {value:.1f}" if isinstance(value, float) else f"{name}: {value}")  # noqa: T201
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

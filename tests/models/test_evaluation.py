@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal, Refusal
 from models.evaluation import evaluate
-from models.predictor import CheckedPredictor, Estimate
+from models.predictor import CheckedPredictor, Estimate, Preference
 from models.registry import load_model
 from tests.models import openkbp_patients as synthetic
 from tests.shared_data import shared_dir
@@ -21,11 +23,25 @@ from tests.shared_data import shared_dir
 ORACLE = Path(__file__).resolve().parents[1] / "oracles" / "openkbp_score.py"
 
 
+@dataclass(frozen=True)
 class Uniform:
-    """The same dose in the whole body."""
+    """The same dose in the whole body, and where a standard deviation is named, that everywhere."""
 
-    def estimate(self, anatomy, preference) -> Estimate:
-        return Estimate(np.where(anatomy.body.values > 0, np.float32(50.0), np.float32(0.0)))
+    sigma_gy: float | None = None
+
+    def prepare(self, anatomy: Anatomy) -> UniformDose:
+        return UniformDose(anatomy, self.sigma_gy)
+
+
+@dataclass(frozen=True, eq=False)
+class UniformDose:
+    anatomy: Anatomy
+    sigma_gy: float | None
+
+    def estimate(self, preference: Preference) -> Estimate:
+        dose_gy = np.where(self.anatomy.body.values > 0, np.float32(50.0), np.float32(0.0))
+        sigma_gy = None if self.sigma_gy is None else np.full_like(dose_gy, self.sigma_gy)
+        return Estimate(dose_gy, uncertainty_gy=sigma_gy)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +68,18 @@ def test_scores_by_hand(synthetic_set: Path) -> None:
     assert errors["PTV70 D95"] == pytest.approx(50.0 - 70.0, abs=0.01)
     assert errors["SpinalCord mean"] == pytest.approx(40.0 * 60 / 110)
     assert (result.n, result.set_name) == (1, "validation")
+
+
+def test_the_uncertainty_is_held_against_the_errors(synthetic_set: Path) -> None:
+    """Errors are 20 Gy in the target, 40 Gy elsewhere in the body and 10 Gy in the two rows outside it."""
+    predictor = CheckedPredictor(load_model("geometric").card, "0" * 64, Uniform(sigma_gy=20.5))
+    within = evaluate(predictor, synthetic_set).within_sigma()
+    target, possible, in_body = 20 * 40 * 20, 72 * 90 * 60, 70 * 90 * 60
+    assert within == pytest.approx(((target + possible - in_body) / possible, 1.0), rel=1e-6)
+
+
+def test_a_model_without_an_uncertainty_has_none_to_hold(synthetic_set: Path) -> None:
+    assert evaluate(load_model("geometric"), synthetic_set).within_sigma() is None
 
 
 def test_real_patients_score_as_recomputed(tmp_path: Path) -> None:
@@ -96,9 +124,13 @@ def test_the_json_form_is_json_and_complete(synthetic_set: Path) -> None:
 
 
 def test_nothing_is_left_out(synthetic_set: Path, tmp_path: Path) -> None:
-    class Broken:
-        def estimate(self, anatomy, preference) -> Estimate:
-            return Estimate(np.full(anatomy.grid.shape, np.nan, dtype=np.float32))
+    class Broken(Uniform):
+        def prepare(self, anatomy: Anatomy) -> UniformDose:
+            return BrokenDose(anatomy, None)
+
+    class BrokenDose(UniformDose):
+        def estimate(self, preference: Preference) -> Estimate:
+            return Estimate(np.full(self.anatomy.grid.shape, np.nan, dtype=np.float32))
 
     with pytest.raises(ModelRefusal) as refused:
         evaluate(CheckedPredictor(load_model("geometric").card, "0" * 64, Broken()), synthetic_set)

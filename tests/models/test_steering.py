@@ -1,0 +1,106 @@
+"""Measuring sliders: models that do exactly, half, and the opposite of what they are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.rt.case import Anatomy
+from models.card import Preferences
+from models.predictor import CheckedPredictor, Estimate, Preference
+from models.registry import load_model
+from models.steering import WEIGHTS, SliderResult, measure_sliders
+from tests.models import openkbp_patients as synthetic
+
+ORGANS = ("SpinalCord", "Parotid_L")
+NEUTRAL_HI = 0.1
+
+
+@dataclass(frozen=True)
+class Obedient:
+    """Organs get 20 Gy over their weight to the power of ``power``; targets get the homogeneity they are asked for."""
+
+    power: float = 1.0
+    drift_gy: float = 0.0
+
+    def prepare(self, anatomy: Anatomy) -> ObedientDose:
+        return ObedientDose(self, anatomy)
+
+
+@dataclass(frozen=True, eq=False)
+class ObedientDose:
+    model: Obedient
+    anatomy: Anatomy
+
+    def estimate(self, preference: Preference) -> Estimate:
+        masks = self.anatomy.masks
+        dose = np.where(self.anatomy.body.values > 0, np.float32(5.0), np.float32(0.0))
+        for organ in ORGANS:
+            weight = (preference.oar_weight or 1.0) * preference.oar_weights.get(organ, 1.0)
+            dose[masks[organ].values >= 0.5] = 20.0 * weight**-self.model.power
+        wish = NEUTRAL_HI if preference.hi is None else preference.hi
+        hi = NEUTRAL_HI + self.model.power * (wish - NEUTRAL_HI)
+        drift = self.model.drift_gy if preference.as_dict() else 0.0
+        for name, level in self.anatomy.target_levels_gy.items():
+            inside = masks[name].values >= 0.5
+            # doses rise evenly from end to end: 96 % of them lie between D98 and D2
+            dose[inside] = drift + level * (1 + hi / 0.96 * np.linspace(-0.5, 0.5, int(inside.sum())))
+        return Estimate(dose)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "validation"
+    folder.mkdir()
+    for number in (201, 202):
+        synthetic.write_packed(folder, f"pt_{number}")
+    return folder
+
+
+def measured(model: Obedient, data: Path, n: int = 1) -> dict[str, SliderResult]:
+    card = load_model("geometric").card
+    preferences = Preferences(
+        hi=(0.01, 0.5), hi_definition="hi_icru83", oar_weight=(0.5, 2.0), oar_weights=dict.fromkeys(ORGANS, (0.5, 2.0))
+    )
+    predictor = CheckedPredictor(card.model_copy(update={"preferences": preferences}), "0" * 64, model)
+    return {result.slider: result for result in measure_sliders(predictor, data, n)}
+
+
+def test_an_obedient_model_has_slope_1_and_no_drift(data: Path) -> None:
+    results = measured(Obedient(), data)
+    assert set(results) == {"hi"} | {f"oar_weight{mark}{organ}" for mark in ".>" for organ in ORGANS}
+    for result in results.values():
+        assert result.slope == pytest.approx(1.0, abs=0.01)
+        assert result.monotone == 1.0
+    cord = results["oar_weight.SpinalCord"]
+    assert cord.achieved == pytest.approx([1 / weight for weight in WEIGHTS], rel=1e-3)
+    assert cord.d95_drift_gy == pytest.approx([0.0] * len(WEIGHTS), abs=1e-3)
+
+
+def test_half_the_effect_is_half_the_slope(data: Path) -> None:
+    results = measured(Obedient(power=0.5), data)
+    assert [result.slope for result in results.values()] == pytest.approx([0.5] * len(results), abs=0.01)
+
+
+def test_a_slider_that_works_backwards_is_monotone_in_nobody(data: Path) -> None:
+    for result in measured(Obedient(power=-1.0), data).values():
+        assert (result.slope, result.monotone) == (pytest.approx(-1.0, abs=0.01), 0.0)
+
+
+def test_a_slider_that_moves_the_targets_shows_in_their_d95(data: Path) -> None:
+    weight = measured(Obedient(drift_gy=1.5), data)["oar_weight.Parotid_L"]
+    assert weight.d95_drift_gy == pytest.approx([1.5 if setting != 1.0 else 0.0 for setting in WEIGHTS], abs=0.01)
+
+
+def test_patients_are_counted_and_no_more_than_asked_for(data: Path) -> None:
+    assert measured(Obedient(), data, n=2)["hi"].n == 2
+    assert measured(Obedient(), data, n=1)["hi"].n == 1
+
+
+def test_json_holds_every_figure(data: Path) -> None:
+    content = measured(Obedient(), data)["hi"].as_dict()
+    assert replace(SliderResult(**content)) == SliderResult(**content)  # type: ignore[arg-type]
+    assert set(content) == {"slider", "n", "settings", "achieved", "slope", "monotone", "d95_drift_gy"}
