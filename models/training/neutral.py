@@ -34,10 +34,13 @@ class Neutral:
         if self._doses:
             return
         for patient in self._patients:
-            dose, _ = predict_patient(network, patient, condition, self._device, self._without)
+            dose, spread = predict_patient(network, patient, condition, self._device, self._without)
+            # where no box was, there is no neutral dose, and certainly not one of zero
+            dose[spread == 0] = torch.nan
             rois = torch.from_numpy(
                 np.stack([patient.regions >> bit & 1 for bit in range(1, len(ROIS) + 1)]).astype(bool)
             )
+            rois &= torch.isfinite(dose)
             plan = torch.from_numpy(patient.dose.astype(np.float32))
             self._wishes.append(hindsight(measure(plan, rois), measure(dose, rois)))
             self._doses.append(dose.numpy().astype(np.float16))
@@ -48,7 +51,7 @@ class Neutral:
         return Wish(wish.hi, tuple(wish.organs[i] for i in _SWAPPED)) if mirrored else wish
 
     def boxes(self, sample: Sample) -> Tensor:
-        """Cut the neutral doses as the sample was cut."""
+        """Cut the neutral doses as the sample was cut; not a number where nothing was predicted."""
         boxes = []
         for index, starts, mirrored in zip(sample.patients, sample.starts, sample.mirrored, strict=True):
             z, y, x = (slice(start, start + size) for start, size in zip(starts, BOX, strict=True))
@@ -63,7 +66,8 @@ def predict_patient(
 ) -> tuple[Tensor, Tensor]:
     """Predict dose and scale of its error for the whole frame of a patient, box by box.
 
-    Both are ``(z, y, x)`` over the highest level; where boxes overlap along z, they are averaged.
+    Both are ``(z, y, x)`` over the highest level; where boxes overlap along z, they are averaged. Both are 0 in the
+    margin that no box covers.
     """
     total = torch.zeros(2, *patient.dose.shape)
     weight = torch.zeros(patient.dose.shape)

@@ -77,10 +77,10 @@ def measure(dose: Tensor, rois: Tensor) -> Measures:
     for organ in rois[_ORGANS]:
         inside = organ & outside
         few = int(inside.sum()) < _FEWEST_VOXELS
-        organs.append(torch.full((), torch.nan) if few else dose[inside].mean())
+        organs.append(dose.new_full((), torch.nan) if few else dose[inside].mean())
     present = [dose[target].sort().values for target in targets if int(target.sum()) >= _FEWEST_VOXELS]
     if not present:
-        return Measures(torch.full((), torch.nan), torch.empty(0), torch.stack(organs))
+        return Measures(dose.new_full((), torch.nan), dose.new_empty(0), torch.stack(organs))
     highest = present[-1]  # ROIS lists the targets by ascending level
     hi = (quantile(highest, 0.98) - quantile(highest, 0.02)) / quantile(highest, 0.5).clamp_min(0.1)
     return Measures(hi, torch.stack([quantile(values, 0.05) for values in present]), torch.stack(organs))
@@ -108,7 +108,7 @@ def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish])
     Parameters
     ----------
     dose, neutral
-        ``(B, 1, z, y, x)``; the second is taken as it is.
+        ``(B, 1, z, y, x)``; the second is taken as it is, and counts nothing where it is not a number.
     wishes
         One for each box.
 
@@ -120,18 +120,19 @@ def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish])
     """
     losses: dict[str, list[Tensor]] = {"homogeneity": [], "prescription": [], "organs": [], "elsewhere": []}
     for index, wish in enumerate(wishes):
-        rois = sample.rois[index]
+        known = torch.isfinite(neutral[index, 0])
+        rois = sample.rois[index] & known
         before, now = measure(neutral[index, 0], rois), measure(dose[index, 0], rois)
         wanted_hi = (before.hi + wish.hi * HI_UNIT).clamp_min(0.02)
         if torch.isfinite(now.hi):
             losses["homogeneity"].append((now.hi - wanted_hi).abs())
             losses["prescription"].append((now.d95 - before.d95).abs().mean())
-        factor = torch.exp(-WEIGHT_UNIT * torch.tensor(wish.organs))
+        factor = torch.exp(-WEIGHT_UNIT * dose.new_tensor(wish.organs))
         there = torch.isfinite(before.organs)
         if bool(there.any()):
             losses["organs"].append((now.organs - before.organs * factor)[there].abs().mean())
         free = rois[_TARGETS].any(dim=0) | rois[_ORGANS][[value != 0.0 for value in wish.organs]].any(dim=0)
-        kept = (sample.where[index, 0] > 0) & ~free
+        kept = (sample.where[index, 0] > 0) & ~free & known
         if bool(kept.any()):
             losses["elsewhere"].append((dose[index, 0] - neutral[index, 0])[kept].abs().mean())
     zero = dose.sum() * 0.0
