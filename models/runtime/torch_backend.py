@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from torch import nn
 
@@ -32,7 +33,7 @@ class TorchBackend:
     Raises
     ------
     ModelRefusal
-        The graphs do not hold the weights of the network that the parameters describe.
+        A graph cannot be loaded, or does not hold the weights of the network that the parameters describe.
     """
 
     def __init__(self, folder: Path, graphs: tuple[str, ...]) -> None:
@@ -41,9 +42,9 @@ class TorchBackend:
         network = Fdp(NetworkSettings(parameters.backbone, parameters.widths, parameters.latent, parameters.style))
         self._parts: dict[str, nn.Module] = {}
         self._outputs: dict[str, list[str]] = {}
-        self._inputs: dict[str, list[str]] = {}
+        self._inputs: dict[str, dict[str, tuple[int, ...]]] = {}
         for graph in graphs:
-            content = onnx.load(folder / f"{graph}.onnx").graph
+            content = _graph(folder, graph)
             part = network.get_submodule(graph)
             weights = {
                 tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in content.initializer
@@ -58,7 +59,10 @@ class TorchBackend:
                 )
             part.load_state_dict({name: weights[name] for name in wanted})
             self._parts[graph] = part.eval().to(self._device)
-            self._inputs[graph] = [value.name for value in content.input]
+            self._inputs[graph] = {
+                value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+                for value in content.input
+            }
             self._outputs[graph] = [value.name for value in content.output]
 
     @property
@@ -69,9 +73,27 @@ class TorchBackend:
     @torch.inference_mode()
     def run(self, graph: str, inputs: Mapping[str, VoxelArray]) -> dict[str, VoxelArray]:
         """See :class:`~models.runtime.backend.Backend`."""
+        for name, shape in self._inputs[graph].items():
+            given = inputs[name].shape
+            if shape != given:
+                raise ModelRefusal(
+                    "graph-input", f"Graph {graph!r} takes {name!r} in the shape {list(shape)}, got {given}."
+                )
         feed = [
             torch.from_numpy(np.ascontiguousarray(inputs[name], dtype=np.float32)).to(self._device)
             for name in self._inputs[graph]
         ]
         results = self._parts[graph](*feed)
         return {name: value.cpu().numpy() for name, value in zip(self._outputs[graph], results, strict=False)}
+
+
+def _graph(folder: Path, graph: str) -> onnx.GraphProto:
+    try:
+        content = onnx.load(folder / f"{graph}.onnx").graph
+    except (OSError, DecodeError) as error:
+        raise ModelRefusal(
+            "graph-unreadable", f"{graph}.onnx of model {folder.name!r} cannot be loaded.", model=folder.name
+        ) from error
+    if not content.node:  # an empty file is an empty graph to protobuf
+        raise ModelRefusal("graph-unreadable", f"{graph}.onnx of model {folder.name!r} is empty.", model=folder.name)
+    return content
