@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,11 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         It is not there or cannot be read (``checkpoint-unreadable``).
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise ModelRefusal("checkpoint-unreadable", f"{path.name} is no checkpoint that can be read.") from error
+    if not isinstance(content, dict):
+        raise ModelRefusal("checkpoint-unreadable", f"{path.name} is no checkpoint of a training.")
     return content
 
 
