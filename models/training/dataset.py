@@ -20,7 +20,7 @@ from models.fdp.channels import CHANNELS, CT_CHANNEL, MIRRORED, ORGANS, channels
 from models.fdp.frame import BOX, frame_of
 from models.openkbp.reader import GANTRY_ANGLES_DEG, list_patients, read_patient
 
-__all__ = ["ROIS", "Augmentation", "Patient", "Sample", "load_patients", "sample_box"]
+__all__ = ["ROIS", "Augmentation", "Patient", "Sample", "load_patients", "sample_box", "turn_box"]
 
 MARGIN_VOXELS = (4, 4, 4)
 
@@ -80,6 +80,8 @@ class Sample:
         First voxel of each box in the patient's arrays.
     mirrored
         Whether each box is seen in the mirror.
+    turned_rad
+        Turn of each box about z, after that.
     """
 
     channels: Tensor
@@ -90,6 +92,7 @@ class Sample:
     patients: tuple[int, ...]
     starts: tuple[tuple[int, int, int], ...]
     mirrored: tuple[bool, ...]
+    turned_rad: tuple[float, ...]
 
     def to(self, device: torch.device) -> Sample:
         """Move the tensors."""
@@ -174,7 +177,7 @@ def sample_box(
         What may be done; None is nothing.
     """
     parts = [_one(patients[index], rng, augmentation or Augmentation(0.0, 0.0)) for index in indices]
-    channels, dose, where, rois, starts, mirrored = zip(*parts, strict=True)
+    channels, dose, where, rois, starts, mirrored, turned_rad = zip(*parts, strict=True)
     return Sample(
         torch.stack(channels),
         torch.stack(dose),
@@ -184,12 +187,13 @@ def sample_box(
         tuple(indices),
         starts,
         mirrored,
+        turned_rad,
     )
 
 
 def _one(
     patient: Patient, rng: np.random.Generator | None, augmentation: Augmentation
-) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[int, int, int], bool]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[int, int, int], bool, float]:
     room = [n - size for n, size in zip(patient.dose.shape, BOX, strict=True)]
     starts = [n // 2 if rng is None else int(rng.integers(0, n + 1)) for n in room]
     box = tuple(slice(start, start + size) for start, size in zip(starts, BOX, strict=True))
@@ -205,9 +209,11 @@ def _one(
     if rng is not None and rng.random() < augmentation.ct_dropout:
         channels = channels.clone()
         channels[CT_CHANNEL] = 0.0
+    angle = 0.0
     if rng is not None and rng.random() < augmentation.rotate:
-        channels, dose, bits = _turned(channels, dose, bits, _angle(rng, augmentation.rotate_deg))
-    return channels, dose, bits[:1].float(), bits[1:], (starts[0], starts[1], starts[2]), mirrored
+        angle = _angle(rng, augmentation.rotate_deg)
+        channels, dose, bits = _turned(channels, dose, bits, angle)
+    return channels, dose, bits[:1].float(), bits[1:], (starts[0], starts[1], starts[2]), mirrored, angle
 
 
 def _angle(rng: np.random.Generator, largest_deg: float) -> float:
@@ -215,20 +221,30 @@ def _angle(rng: np.random.Generator, largest_deg: float) -> float:
     return float(np.deg2rad(turn + rng.uniform(-largest_deg, largest_deg)))
 
 
-def _turned(channels: Tensor, dose: Tensor, bits: Tensor, angle: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn everything about the middle of the box, in the axial plane; voxels there are square."""
-    ny, nx = dose.shape[-2:]
+def turn_box(values: Tensor, angle: float) -> tuple[Tensor, Tensor]:
+    """Turn ``(n, z, y, x)`` about the middle of the box, in the axial plane; voxels there are square.
+
+    Returns
+    -------
+    tuple
+        What was turned, 0 where it comes from outside the box, and the ``(y, x)`` part of each voxel that does not.
+    """
+    ny, nx = values.shape[-2:]
     cos, sin = np.cos(angle), np.sin(angle)
     theta = torch.tensor([[[cos, -sin * ny / nx, 0.0], [sin * nx / ny, cos, 0.0]]], dtype=torch.float32)
-    everything = torch.cat([channels, dose, bits.float()])
-    plane = everything.flatten(0, 1)[None]
     lattice = torch.nn.functional.affine_grid(theta, [1, 1, ny, nx], align_corners=False)
-    turned = torch.nn.functional.grid_sample(plane, lattice, align_corners=False)[0].view_as(everything)
+    plane = values.flatten(0, 1)[None]
+    turned = torch.nn.functional.grid_sample(plane, lattice, align_corners=False)[0].view_as(values)
+    inside = torch.nn.functional.grid_sample(torch.ones_like(plane[:, :1]), lattice, align_corners=False)[0, 0]
+    return turned, inside
+
+
+def _turned(channels: Tensor, dose: Tensor, bits: Tensor, angle: float) -> tuple[Tensor, Tensor, Tensor]:
+    turned, inside = turn_box(torch.cat([channels, dose, bits.float()]), angle)
     n = len(CHANNELS)
     # what lies outside the box is air and far from every target, not "on the surface"
     distances = [CHANNELS.index("distance"), CHANNELS.index("distance_high")]
-    outside = torch.nn.functional.grid_sample(torch.ones_like(plane[:, :1]), lattice, align_corners=False)[0, 0]
-    turned[distances] = turned[distances] + (1.0 - outside)
+    turned[distances] = turned[distances] + (1.0 - inside)
     return turned[:n], turned[n : n + 1], turned[n + 1 :] >= 0.5
 
 
