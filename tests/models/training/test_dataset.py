@@ -1,0 +1,262 @@
+"""Boxes of patients: whatever is done to them, CT, structures, beams and dose stay together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from bridge.rt.errors import Refusal
+from models.fdp.channels import CHANNELS, CT_CHANNEL, ORGANS
+from models.training import dataset
+from models.training.dataset import ROIS, Augmentation, Patient, load_patients, sample_box
+from tests.models import openkbp_patients
+from tests.models.training import small
+
+LEVEL = CHANNELS.index("level")
+NOTHING = Augmentation(mirror=0.0, ct_dropout=0.0)
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    small.shrink(monkeypatch)
+
+
+in_small_boxes = pytest.mark.usefixtures("_small")
+
+
+def marked(spot: tuple[slice, slice, slice]) -> Patient:
+    """A patient with nothing but one spot, in the level, in the dose and in PTV70."""
+    plain = small.patient()
+    channels, dose = np.zeros_like(plain.channels), np.zeros_like(plain.dose)
+    channels[(LEVEL, *spot)] = 1.0
+    dose[spot] = 1.0
+    return replace(plain, channels=channels, dose=dose, regions=small.regions_of({"PTV70": spot}, dose.shape))
+
+
+def centre(values: torch.Tensor) -> np.ndarray:
+    return np.array(ndimage.center_of_mass(values.double().numpy()))
+
+
+@in_small_boxes
+def test_without_chance_the_box_lies_in_the_middle_and_nothing_is_changed() -> None:
+    patient = small.patient()
+    sample = sample_box([patient, patient], [1, 0], None, Augmentation(1.0, 1.0, 1.0))
+    middle = (slice(4, 20), slice(4, 20), slice(4, 28))
+    assert sample.channels.shape == (2, len(CHANNELS), *small.BOX)
+    for part in (0, 1):
+        np.testing.assert_array_equal(sample.channels[part].numpy(), patient.channels[(slice(None), *middle)])
+        np.testing.assert_array_equal(sample.dose[part, 0].numpy(), patient.dose[middle])
+        for number, name in enumerate(ROIS):
+            inside = (patient.regions[middle] & 1 << 1 + ROIS.index(name)) > 0
+            np.testing.assert_array_equal(sample.rois[part, number].numpy(), inside)
+        np.testing.assert_array_equal(sample.where[part, 0].numpy(), patient.regions[middle] & 1)
+    assert (sample.patients, sample.starts, sample.mirrored) == ((1, 0), ((4, 4, 4),) * 2, (False, False))
+    assert sample.highest_gy.tolist() == [70.0, 70.0]
+
+
+@in_small_boxes
+def test_a_shifted_box_is_where_it_says_and_every_place_can_come() -> None:
+    patient, rng = small.patient(), np.random.default_rng(0)
+    places = set()
+    for _ in range(60):
+        sample = sample_box([patient], [0], rng, NOTHING)
+        z, y, x = (slice(start, start + n) for start, n in zip(sample.starts[0], small.BOX, strict=True))
+        np.testing.assert_array_equal(sample.dose[0, 0].numpy(), patient.dose[z, y, x])
+        np.testing.assert_array_equal(sample.channels[0].numpy(), patient.channels[:, z, y, x])
+        np.testing.assert_array_equal(sample.where[0, 0].numpy(), patient.regions[z, y, x] & 1)
+        places |= set(enumerate(sample.starts[0]))
+    assert places == {(axis, start) for axis in range(3) for start in range(9)}
+
+
+@in_small_boxes
+def test_the_mirror_swaps_the_parotids_in_channels_and_structures_and_turns_the_dose_around() -> None:
+    patient = small.patient()
+    plain = sample_box([patient], [0], np.random.default_rng(5), NOTHING)
+    seen = sample_box([patient], [0], np.random.default_rng(5), Augmentation(mirror=1.0, ct_dropout=0.0))
+    assert (plain.mirrored, seen.mirrored, seen.starts) == ((False,), (True,), plain.starts)
+    assert torch.equal(seen.dose, plain.dose.flip(-1))
+    assert torch.equal(seen.where, plain.where.flip(-1))
+    other = {"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"}
+    for number, name in enumerate(CHANNELS):
+        source = CHANNELS.index(other.get(name, name))
+        assert torch.equal(seen.channels[0, number], plain.channels[0, source].flip(-1)), name
+    for number, name in enumerate(ROIS):
+        source = ROIS.index(other.get(name, name))
+        assert torch.equal(seen.rois[0, number], plain.rois[0, source].flip(-1)), name
+    # and the right one is still on the side of low x
+    right, left = (centre(seen.rois[0, ROIS.index(name)])[2] for name in ("Parotid_R", "Parotid_L"))
+    assert right < left
+
+
+@in_small_boxes
+def test_a_lost_ct_is_zero_and_nothing_else_changes() -> None:
+    patient = small.patient()
+    plain = sample_box([patient], [0], np.random.default_rng(5), NOTHING)
+    lost = sample_box([patient], [0], np.random.default_rng(5), Augmentation(mirror=0.0, ct_dropout=1.0))
+    assert not lost.channels[:, CT_CHANNEL].any()
+    assert plain.channels[:, CT_CHANNEL].all()
+    others = [number for number in range(len(CHANNELS)) if number != CT_CHANNEL]
+    assert torch.equal(lost.channels[:, others], plain.channels[:, others])
+    assert torch.equal(lost.dose, plain.dose)
+    assert torch.equal(lost.rois, plain.rois)
+
+
+@in_small_boxes
+def test_the_patient_himself_is_never_changed() -> None:
+    patient = small.patient()
+    before = [array.copy() for array in (patient.channels, patient.dose, patient.regions)]
+    sample = sample_box([patient], [0], np.random.default_rng(1), Augmentation(1.0, 1.0, 1.0))
+    sample.channels[:] = 9.0
+    sample.dose[:] = 9.0
+    for array, was in zip((patient.channels, patient.dose, patient.regions), before, strict=True):
+        np.testing.assert_array_equal(array, was)
+
+
+@in_small_boxes
+@pytest.mark.parametrize("seed", range(6))
+def test_a_spot_stays_together_under_shift_mirror_and_turn(seed: int) -> None:
+    patient = marked(np.s_[10:14, 10:14, 12:17])
+    sample = sample_box([patient], [0], np.random.default_rng(seed), Augmentation(0.5, 0.5, 1.0, 25.0))
+    torch.testing.assert_close(sample.channels[0, LEVEL], sample.dose[0, 0])
+    in_roi, in_dose = centre(sample.rois[0, ROIS.index("PTV70")]), centre(sample.dose[0, 0])
+    np.testing.assert_allclose(in_roi, in_dose, atol=0.35)
+    assert float(sample.dose.sum()) == pytest.approx(4 * 4 * 5, rel=0.05)  # a turn keeps volumes
+
+
+@in_small_boxes
+def test_all_the_same_seed_gives_the_same_boxes() -> None:
+    patients = [small.patient(seed) for seed in (1, 2)]
+    drawn = [sample_box(patients, [0, 1], np.random.default_rng(3), Augmentation(rotate=0.7)) for _ in range(2)]
+    assert drawn[0].starts == drawn[1].starts
+    assert drawn[0].mirrored == drawn[1].mirrored
+    for name in ("channels", "dose", "where", "rois"):
+        assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
+
+
+def everything(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    sample = sample_box([small.patient(seed)], [0], None)
+    return sample.channels[0], sample.dose[0], torch.cat([sample.where[0] > 0, sample.rois[0]])
+
+
+@in_small_boxes
+@pytest.mark.parametrize("turns", [0, 1, -2])
+def test_whole_turns_change_nothing(turns: int) -> None:
+    channels, dose, bits = everything()
+    turned = dataset._turned(channels, dose, bits, turns * 2 * np.pi)
+    torch.testing.assert_close(turned[0], channels, atol=1e-4, rtol=0)
+    torch.testing.assert_close(turned[1], dose, atol=1e-4, rtol=0)
+    assert torch.equal(turned[2], bits)
+
+
+@in_small_boxes
+def test_a_quarter_turn_moves_voxels_to_their_places_and_leaves_air_far_from_targets_behind() -> None:
+    channels, dose, bits = everything()
+    turned, turned_dose, turned_bits = dataset._turned(channels, dose, bits, np.pi / 2)
+    ny, nx = small.BOX[1:]
+    y, x = np.meshgrid(np.arange(ny), np.arange(nx), indexing="ij")
+    # a point (dy, dx) from the middle comes from (dx, -dy)
+    from_y, from_x = (ny - 1) / 2 + (x - (nx - 1) / 2), (nx - 1) / 2 - (y - (ny - 1) / 2)
+    inside = (from_y >= 0) & (from_y < ny) & (from_x >= 0) & (from_x < nx)
+    assert inside.sum() == ny * ny
+    source = (slice(None), slice(None), from_y[inside].astype(int), from_x[inside].astype(int))
+    there = torch.from_numpy(inside)
+    torch.testing.assert_close(turned[:, :, there], channels[source], atol=1e-4, rtol=0)
+    torch.testing.assert_close(turned_dose[:, :, there], dose[source], atol=1e-4, rtol=0)
+    assert torch.equal(turned_bits[:, :, there], bits[source])
+    for number, name in enumerate(CHANNELS):
+        air = 1.0 if name in ("distance", "distance_high") else 0.0
+        torch.testing.assert_close(
+            turned[number][:, ~there], torch.full_like(turned[number][:, ~there], air), atol=1e-5, rtol=0
+        )
+    assert not turned_bits[:, :, ~there].any()  # nothing counts there
+    assert not turned_dose[:, :, ~there].any()
+
+
+@in_small_boxes
+def test_turns_add_up() -> None:
+    y, x = torch.meshgrid(torch.arange(16.0), torch.arange(24.0), indexing="ij")
+    blob = torch.exp(-((y - 7.5 - 2) ** 2 + (x - 11.5 - 3) ** 2) / 8.0).expand(1, 4, 16, 24)
+    channels, bits = blob.repeat(len(CHANNELS), 1, 1, 1), torch.zeros(1, 4, 16, 24, dtype=torch.bool)
+    two = blob
+    for _ in range(2):
+        two = dataset._turned(channels, two, bits, np.deg2rad(40.0))[1]
+    torch.testing.assert_close(two, dataset._turned(channels, blob, bits, np.deg2rad(80.0))[1], atol=0.08, rtol=0)
+    offset = centre(two[0])[1:] - [7.5, 11.5]
+    cos, sin = np.cos(np.deg2rad(80.0)), np.sin(np.deg2rad(80.0))
+    np.testing.assert_allclose(offset, [cos * 2 - sin * 3, sin * 2 + cos * 3], atol=0.1)
+
+
+@in_small_boxes
+def test_turns_are_small_or_a_multiple_of_the_beams_angle_more() -> None:
+    rng = np.random.default_rng(0)
+    angles = np.rad2deg([dataset._angle(rng, 10.0) for _ in range(400)])
+    from_beam = (angles + 20.0) % 40.0 - 20.0
+    assert np.abs(from_beam).max() <= 10.0
+    assert set(np.rint((angles - from_beam) / 40.0).astype(int) % 9) == set(range(9))
+    assert 0.45 < np.mean(np.abs(angles) <= 10.0) < 0.65  # a half, and a ninth of the other half
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Patient]:
+    """A folder with one patient, the cache, and what was made."""
+    folder, cache = tmp_path_factory.mktemp("train"), tmp_path_factory.mktemp("cache")
+    openkbp_patients.write_packed(folder, "pt_7")
+    told: list[tuple[int, int]] = []
+    made = load_patients(folder, cache, lambda done, of: told.append((done, of)), workers=1)
+    assert told == [(1, 1)]
+    return folder, cache, made[0]
+
+
+def test_a_patient_is_put_into_the_frame_with_dose_and_structures_in_place(
+    prepared: tuple[Path, Path, Patient],
+) -> None:
+    patient = prepared[2]
+    nz, ny, nx = patient.dose.shape
+    assert (patient.id, patient.highest_gy, ny, nx) == ("pt_7", 70.0, 64 + 8, 104 + 8)
+    assert patient.channels.shape == (len(CHANNELS), nz, ny, nx)
+    assert (patient.channels.dtype, patient.dose.dtype, patient.regions.dtype) == (np.float16, np.float16, np.uint16)
+
+    def volume_cc(name: str) -> float:
+        return float((patient.regions >> 1 + ROIS.index(name) & 1).sum()) * 0.048
+
+    # boxes of the synthetic patient in voxels of 3.5 x 3 x 2.5 mm
+    assert volume_cc("PTV70") == pytest.approx(20 * 40 * 20 * 0.02625, rel=0.06)
+    assert volume_cc("Parotid_R") == pytest.approx(10 * 8 * 10 * 0.02625, rel=0.15)
+    assert volume_cc("Brainstem") == 0.0
+    inside = ndimage.binary_erosion((patient.regions >> 1 + ROIS.index("PTV70") & 1).astype(bool), iterations=2)
+    np.testing.assert_allclose(patient.dose[inside], 1.0, atol=0.025)  # the spline rings a little
+    for name in ORGANS:
+        drawn = patient.channels[CHANNELS.index(name)] >= 0.5
+        np.testing.assert_array_equal(drawn, (patient.regions >> 1 + ROIS.index(name) & 1).astype(bool))
+    x_of = {
+        name: np.argwhere(patient.channels[CHANNELS.index(name)] > 0.5)[:, 2].mean()
+        for name in ("Parotid_R", "Parotid_L")
+    }
+    assert x_of["Parotid_R"] < nx / 2 < x_of["Parotid_L"]  # x grows to the patient's left
+
+
+def test_what_was_made_is_taken_from_the_cache(
+    prepared: tuple[Path, Path, Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache, first = prepared
+    monkeypatch.setattr(dataset, "ProcessPoolExecutor", None)  # nothing may be made
+    again = load_patients(folder, cache)
+    assert [patient.id for patient in again] == ["pt_7"]
+    np.testing.assert_array_equal(again[0].channels, first.channels)
+    np.testing.assert_array_equal(again[0].regions, first.regions)
+
+
+def test_a_patient_that_cannot_be_read_is_refused_and_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "train", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "pt_1.npz").write_bytes(b"no patient")
+    for _ in range(2):
+        with pytest.raises(Refusal) as refused:
+            load_patients(folder, cache, workers=1)
+        assert refused.value.code == "openkbp-file"
+    assert [path for path in cache.rglob("*") if path.is_file()] == []

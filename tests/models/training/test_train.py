@@ -1,0 +1,284 @@
+"""Both stages of training by steps: the same seed the same weights, resumed where they stopped, and learning."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bridge.rt.errors import ModelRefusal
+from models.fdp.channels import CHANNELS, CT_CHANNEL
+from models.fdp.network import Fdp
+from models.fdp.vqvae import VqVae
+from models.training import fdp, vqvae
+from models.training.dataset import Augmentation, Patient
+from models.training.export import network_of
+from models.training.fdp import FdpSettings, train_fdp
+from models.training.run import load_checkpoint
+from models.training.synthetic import random_doses
+from models.training.vqvae import VqVaeSettings, train_vqvae
+from tests.models.training import small
+
+pytestmark = pytest.mark.filterwarnings(small.NO_CUDA)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    small.shrink(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def patients() -> list[Patient]:
+    return [small.patient(seed) for seed in (1, 2, 3)]
+
+
+def stage1(steps: int, **changes: object) -> VqVaeSettings:
+    settings = {"network": small.NETWORK, "batch": 2, **changes}
+    return VqVaeSettings(small.Steps.minutes(steps), **settings)
+
+
+def stage2(steps: int, **changes: object) -> FdpSettings:
+    settings = {"network": small.NETWORK, "batch": 1, **changes}
+    return FdpSettings(small.Steps.minutes(steps), **settings)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def trained(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def test_stage_one_with_the_same_seed_gives_the_same_weights_and_with_another_seed_others(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small.Steps(monkeypatch, vqvae)
+    paths = [
+        train_vqvae(patients, trained(tmp_path, str(number)), stage1(4, seed=seed, adversarial_from=0.2))
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    assert steps.taken == 3 * 4
+    one, two, other = map(small.weights, paths)
+    assert same(one, two)
+    assert not same(one, other)
+    assert load_checkpoint(paths[0], CPU)["step"] == 4
+
+
+def test_stage_one_resumes_where_it_stopped(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small.Steps(monkeypatch, vqvae)
+    path = train_vqvae(patients, tmp_path, stage1(3))
+    before = load_checkpoint(path, CPU)
+    train_vqvae(patients, tmp_path, stage1(3), resume=True)  # the budget is spent
+    assert same(small.weights(path), before["network"])
+    train_vqvae(patients, tmp_path, stage1(5), resume=True)
+    after = load_checkpoint(path, CPU)
+    assert (before["step"], after["step"], steps.taken) == (3, 5, 5)
+    assert after["spent_s"] == pytest.approx(5 * steps.SECONDS)
+    assert not same(after["network"], before["network"])
+    assert [row["step"] for row in rows_of(tmp_path / "vqvae.csv")] == ["1", "2", "3", "4", "5"]
+    assert steps.progress[3] == pytest.approx(3 / 4.5)  # of the new budget
+
+
+def test_stage_two_with_the_same_seed_gives_the_same_weights(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small.Steps(monkeypatch, fdp)
+    augmentation = Augmentation(rotate=0.5)
+    paths = [
+        train_fdp(patients, trained(tmp_path, str(number)), stage2(10, seed=seed, augmentation=augmentation))
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    assert steps.taken == 3 * 10
+    one, two, other = map(small.weights, paths)
+    assert same(one, two)
+    assert not same(one, other)
+    assert all(bool(torch.isfinite(value).all()) for value in one.values())
+
+
+def test_stage_two_resumes_where_it_stopped(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small.Steps(monkeypatch, fdp)
+    said: list[tuple[float, str]] = []
+    path = train_fdp(patients, tmp_path, stage2(3), progress=lambda part, text: said.append((part, text)))
+    before = load_checkpoint(path, CPU)
+    train_fdp(patients, tmp_path, stage2(5), resume=True)
+    after = load_checkpoint(path, CPU)
+    assert (before["step"], after["step"], steps.taken) == (3, 5, 5)
+    assert [row["step"] for row in rows_of(tmp_path / "fdp.csv")] == ["1", "2", "3", "4", "5"]
+    assert [text.split(",")[0] for _, text in said] == ["step 1", "step 2", "step 3"]
+    assert [part for part, _ in said] == pytest.approx([0.0, 0.4, 0.8])
+    # the optimizer went on: its own count of steps is that of the training
+    counts = {float(state["step"]) for state in after["optimizer"]["state"].values()}
+    assert max(counts) == 5.0
+
+
+def test_resuming_without_a_checkpoint_is_refused(tmp_path: Path, patients: list[Patient]) -> None:
+    for train, settings in ((train_vqvae, stage1(1)), (train_fdp, stage2(1))):
+        with pytest.raises(ModelRefusal) as refused:
+            train(patients, tmp_path, settings, resume=True)
+        assert refused.value.code == "checkpoint-unreadable"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stage_two_starts_with_the_averaged_decoder_of_stage_one(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, vqvae)
+    checkpoint = train_vqvae(patients, tmp_path, stage1(3))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)  # nothing is learned
+    small.Steps(monkeypatch, fdp)
+    path = train_fdp(patients, tmp_path, stage2(2, stage1=checkpoint))
+    first = VqVae(small.NETWORK).eval()
+    first.load_state_dict(small.weights(checkpoint, "averaged"))
+    second = network_of(path)
+    assert same(dict(second.proposer.decoder.state_dict()), dict(first.decoder.state_dict()))
+    latent, style = torch.randn(1, 16, 4, 4, 6), torch.randn(1, 8)
+    with torch.no_grad():
+        dose, _ = second.proposer.decoder(latent, style, torch.randn(1, 8, 8, 8, 12))
+        assert torch.equal(dose, first.decoder(latent, style)[0])
+    assert all(row["latent"] for row in rows_of(tmp_path / "fdp.csv")[:1])
+
+
+def test_stage_two_can_start_from_an_earlier_one(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, fdp)
+    earlier = train_fdp(patients, trained(tmp_path, "earlier"), stage2(2))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)
+    later = train_fdp(patients, trained(tmp_path, "later"), stage2(1, start=earlier))
+    assert same(small.weights(later), small.weights(earlier, "averaged"))
+
+
+def test_losses_join_and_leave_when_the_settings_say(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, vqvae)
+    checkpoint = train_vqvae(patients, tmp_path, stage1(2))
+    steps = small.Steps(monkeypatch, fdp)
+    train_fdp(patients, tmp_path, stage2(20, stage1=checkpoint, dvh_from=0.3, wishes_from=0.5))
+    rows = rows_of(tmp_path / "fdp.csv")
+    kinds = set()
+    for row, done in zip(rows, steps.progress, strict=True):
+        wish = bool(row["organs_gy"])
+        kinds.add((wish, done >= 0.5))
+        assert bool(row["latent"]) == (done < 0.3)
+        assert bool(row["image_gy"]) != wish
+        assert bool(row["curve_gy"]) == (done >= 0.3 and not wish)
+        assert bool(row["adversary"]) == (done >= 0.5)
+    assert kinds == {(False, False), (False, True), (True, True)}
+
+
+def test_every_patient_comes_once_before_any_comes_twice(patients: list[Patient]) -> None:
+    training = fdp._Training(patients, stage2(1, batch=2), fdp.place())
+    rng = np.random.default_rng(0)
+    drawn = [index for _ in range(6) for index in training.draw(rng).patients]
+    assert [sorted(drawn[i : i + 3]) for i in range(0, 12, 3)] == [[0, 1, 2]] * 4
+
+
+def test_channels_left_out_are_zeros_in_every_box(patients: list[Patient]) -> None:
+    without = (CT_CHANNEL, CHANNELS.index("plate"))
+    training = fdp._Training(patients, stage2(1, batch=2, without=without), fdp.place())
+    sample = training.draw(np.random.default_rng(0))
+    zero = [number for number in range(len(CHANNELS)) if not sample.channels[:, number].any()]
+    assert set(without) <= set(zero)
+    whole = fdp._Training(patients, stage2(1, batch=2, augmentation=Augmentation(ct_dropout=0.0)), fdp.place())
+    seen = whole.draw(np.random.default_rng(0))
+    assert all(bool(seen.channels[:, number].any()) for number in without)
+
+
+def test_a_training_without_a_channel_never_hears_of_it(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, fdp)
+    without = (CHANNELS.index("plate"), CHANNELS.index("ct"))
+    rng = np.random.default_rng(0)
+    changed = []
+    for patient in patients:
+        channels = patient.channels.copy()
+        channels[list(without)] = rng.uniform(0.0, 1.0, channels[list(without)].shape)
+        changed.append(Patient(patient.id, channels, patient.dose, patient.regions, patient.highest_gy))
+    settings = stage2(8, without=without, wishes_from=0.3)
+    one = train_fdp(patients, trained(tmp_path, "one"), settings)
+    two = train_fdp(changed, trained(tmp_path, "two"), settings)
+    assert same(small.weights(one), small.weights(two))
+    assert load_checkpoint(one, CPU)["without"] == list(without)
+
+
+def test_a_network_learns_one_patient_by_heart(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, fdp)
+    settings = stage2(
+        80, rate=1e-2, augmentation=Augmentation(0.0, 0.0), dvh_from=0.5, wishes_from=2.0, adversarial=0.0
+    )
+    train_fdp(patients[:1], tmp_path, settings)
+    image = [float(row["image_gy"]) for row in rows_of(tmp_path / "fdp.csv")]
+    assert np.mean(image[-5:]) < 0.2 * np.mean(image[:3])
+
+
+def test_the_codes_of_stage_one_learn_doses(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, vqvae)
+    train_vqvae(patients[:1], tmp_path, stage1(60, rate=5e-3, adversarial=0.0))
+    error = [float(row["reconstruction_gy"]) for row in rows_of(tmp_path / "vqvae.csv")]
+    assert np.mean(error[-5:]) < 0.5 * np.mean(error[:3])
+
+
+def test_doses_for_stage_one_are_plans_blends_and_fields_in_plausible_ranges(patients: list[Patient]) -> None:
+    doses, real = random_doses(patients, 200, np.random.default_rng(0))
+    assert doses.shape == (200, 1, *small.BOX)
+    assert 0.4 < float(real.float().mean()) < 0.6
+    assert bool(torch.isfinite(doses).all())
+    assert float(doses.min()) >= -0.05  # noise of a synthetic plan
+    assert float(doses.max()) <= 1.3
+    # a plan as it was is a part of a patient's dose, straight or mirrored
+    plan = doses[int(real.nonzero()[0]), 0].numpy()
+    found = False
+    for patient in patients:
+        for values in (plan, plan[:, :, ::-1]):
+            windows = np.lib.stride_tricks.sliding_window_view(patient.dose.astype(np.float32), small.BOX)
+            corners = np.argwhere(windows[..., 0, 0, 0] == values[0, 0, 0])
+            found |= any(np.array_equal(windows[tuple(corner)], values) for corner in corners)
+    assert found
+    again, _ = random_doses(patients, 200, np.random.default_rng(0))
+    assert torch.equal(doses, again)
+
+
+def test_a_checkpoint_of_another_stage_is_not_taken_for_one_of_this(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, vqvae)
+    checkpoint = train_vqvae(patients, tmp_path, stage1(1))
+    with pytest.raises((ModelRefusal, RuntimeError)):
+        network_of(checkpoint)
+    with pytest.raises((ModelRefusal, RuntimeError)):
+        train_fdp(patients, tmp_path, stage2(1, start=checkpoint))
+
+
+def test_the_network_of_a_checkpoint_is_the_averaged_one(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.Steps(monkeypatch, fdp)
+    path = train_fdp(patients, tmp_path, stage2(3))
+    network = network_of(path)
+    assert isinstance(network, Fdp)
+    assert not network.training
+    assert network.settings == small.NETWORK
+    assert same(dict(network.state_dict()), small.weights(path, "averaged"))
+    assert not same(dict(network.state_dict()), small.weights(path, "network"))
