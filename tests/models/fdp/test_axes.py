@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.rt.errors import GeometryRefusal
@@ -82,6 +82,7 @@ class TestTilt:
 
 
 class TestAverage:
+    @settings(deadline=None, derandomize=True)
     @given(st.floats(-20, 20), st.floats(0.3, 9.0), st.integers(1, 12), st.floats(-20, 20), st.floats(0.3, 9.0))
     def test_parts_are_lengths_of_overlap(
         self, first: float, step: float, n: int, other_first: float, other_step: float
