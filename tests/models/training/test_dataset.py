@@ -260,3 +260,21 @@ def test_a_patient_that_cannot_be_read_is_refused_and_leaves_nothing_in_the_cach
             load_patients(folder, cache, workers=1)
         assert refused.value.code == "openkbp-file"
     assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+def test_a_patient_whose_making_was_interrupted_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "train"
+    folder.mkdir()
+    openkbp_patients.write_packed(folder, "pt_1")
+
+    def interrupt(*arguments: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", interrupt)
+        with pytest.raises(OSError, match="No space"):
+            load_patients(folder, tmp_path / "cache", workers=1)
+    made = load_patients(folder, tmp_path / "cache", workers=1)
+    assert [patient.id for patient in made] == ["pt_1"]
+    target = (made[0].regions >> 1 + ROIS.index("PTV70") & 1).astype(bool)
+    assert float(np.median(made[0].dose[target])) == pytest.approx(1.0, abs=0.01)
