@@ -382,7 +382,7 @@ def check_spacing(card: ModelCard, grid: Grid) -> None:
     if not low <= min(spacing_mm) <= max(spacing_mm) <= high:
         raise ModelRefusal(
             "spacing-limit",
-            f"Model {card.id!r} takes voxel spacings from {low:g} to {high:g} mm, got {_triple(spacing_mm)} mm (z, y, x).",
+            f"Model {card.id!r} takes voxel spacings from {low:g} to {high:g} mm, got {_triple(spacing_mm)} mm.",
             model=card.id,
         )
 

@@ -41,6 +41,8 @@ _ORGAN_METRICS = {
     "D0.03cc_gy": ("D0.03cc", "Gy", _GY),
     "D2%_gy": ("D2%", "Gy", _GY),
 }
+_UNCERTAINTY = {"voxel_sd_gy": ("1 SD of a voxel", "Gy", _GY)}
+"""Shown where the model says how sure it is."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,21 @@ def structure_tables(data: CaseReportData, styles: Mapping[int, LineStyle]) -> t
         {key for structure, _ in others for key in data.metrics.get(structure.number, {}) if _is_volume_at_dose(key)},
         key=lambda key: float(key[1 : key.index("Gy_")]),
     )
+    known = any("voxel_sd_gy" in values for values in data.metrics.values())
+    uncertainty = _UNCERTAINTY if known else {}
+    target_metrics = _TARGET_METRICS | uncertainty
     organ_metrics = _ORGAN_METRICS | {key: (key[: key.index("_")], "%", _PERCENT) for key in volume_at_dose}
+    organ_metrics |= uncertainty
     volume = (Column("Volume", "cc"), Column("Coverage", "%"))
     target_head = (Column("Target", is_number=False), Column("Prescribed", "Gy"), Column("from", is_number=False))
     target_rows = []
     for structure, dvh in targets:
         level = data.prescription.level_of(structure.number)
         said = (fixed(level.dose_gy, _GY), _SOURCES[level.source]) if level else (NOTHING, NOTHING)
-        target_rows.append(_structure_row(structure, dvh, data, styles, said, _TARGET_METRICS))
+        target_rows.append(_structure_row(structure, dvh, data, styles, said, target_metrics))
     other_rows = [_structure_row(structure, dvh, data, styles, (), organ_metrics) for structure, dvh in others]
     return (
-        Table("Targets", (*target_head, *volume, *_columns(_TARGET_METRICS)), tuple(target_rows)),
+        Table("Targets", (*target_head, *volume, *_columns(target_metrics)), tuple(target_rows)),
         Table(
             "Organs and other structures",
             (Column("Structure", is_number=False), *volume, *_columns(organ_metrics)),

@@ -113,6 +113,8 @@ def metrics_of(result: CaseResult) -> dict[int, dict[str, float]]:
             continue
         prescribed_gy = levels.get(dvh.roi_number)
         metrics[dvh.roi_number] = structure_metrics(dvh, prescribed_gy)
+        if dvh.roi_number in result.voxel_sd_gy:
+            metrics[dvh.roi_number]["voxel_sd_gy"] = result.voxel_sd_gy[dvh.roi_number]
         if prescribed_gy is None or body is None or dvh.coverage < 1.0 or body.cc_at_dose(prescribed_gy) == 0.0:
             continue  # conformity is not defined
         metrics[dvh.roi_number] |= asdict(conformity(dvh, body, prescribed_gy))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bridge import __version__
@@ -11,6 +11,7 @@ from bridge.rt.anatomy import anatomy_of
 from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import compute_dvh
+from bridge.rt.dvh_prepared import PreparedDvhs, prepare_dvhs
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import Provenance
@@ -42,6 +43,9 @@ class CaseResult:
         What the planner's optimizer is asked for.
     provenance
         Versions, hashes and inputs.
+    voxel_sd_gy
+        Mean predicted standard deviation of the voxel doses in each structure, by ROI number; empty where the model
+        predicts none.
     """
 
     case: PatientCase
@@ -49,6 +53,7 @@ class CaseResult:
     dvhs: tuple[Dvh, ...]
     objectives: ObjectiveSet
     provenance: Provenance
+    voxel_sd_gy: Mapping[int, float] = field(default_factory=dict)
 
 
 def prepare(
@@ -117,7 +122,8 @@ def predict_case(
         created_utc=datetime.now(UTC),
         preference=preference.as_dict(),
     )
-    dvhs = measure(case.structures, prediction.dose, dvh_policy)
+    prepared = prepare_dvhs(case.structures, prediction.dose.grid, dvh_policy)
+    dvhs = prepared.dvhs(prediction.dose)
     objectives = extract_objectives(
         case.structures,
         _prescribed(case),
@@ -131,7 +137,14 @@ def predict_case(
         policy=dvh_policy,
         provenance=provenance,
     )
-    return CaseResult(case, prediction, dvhs, objectives, provenance)
+    return CaseResult(case, prediction, dvhs, objectives, provenance, _voxel_sd_gy(prepared, prediction))
+
+
+def _voxel_sd_gy(prepared: PreparedDvhs, prediction: Prediction) -> dict[int, float]:
+    if prediction.uncertainty_gy is None:
+        return {}
+    spread = Dose(prediction.uncertainty_gy, prediction.dose.grid)
+    return {dvh.roi_number: dvh.mean_gy for dvh in prepared.dvhs(spread) if not dvh.is_empty}
 
 
 def _prescribed(case: PatientCase) -> Prescription:

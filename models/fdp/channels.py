@@ -56,15 +56,16 @@ def channels_of(anatomy: Anatomy, frame: Frame, gantry_deg: Sequence[float]) -> 
     aligned = AlignedAxes.of(anatomy.grid)
     highest_gy = max(anatomy.target_levels_gy.values())
     shape = frame.shape
-    level, total, high = (np.zeros(shape, dtype=np.float32) for _ in range(3))
+    level, high = (np.zeros(shape, dtype=np.float32) for _ in range(2))
+    uncovered = np.ones(anatomy.grid.shape, dtype=np.float32)
     for name, level_gy in anatomy.target_levels_gy.items():
         mask = aligned.average(anatomy.masks[name].values, frame.axes)
         np.maximum(level, mask * np.float32(level_gy / highest_gy), out=level)
-        # targets that touch share their border voxels: there the sum says how much is target
-        total += mask
+        # before averaging: targets that touch add up there, targets that contain each other do not
+        uncovered *= 1.0 - anatomy.masks[name].values
         if level_gy == highest_gy:
             np.maximum(high, mask, out=high)
-    target = np.minimum(total, np.float32(1.0))
+    target = aligned.average(1.0 - uncovered, frame.axes)
     body = aligned.average(anatomy.body.values, frame.axes)
     beams = [
         beam_geometry(frame.axes, frame.isocentre_mm, towards_source(angle, anatomy.patient_position))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from torch import Tensor
 from bridge.rt.openkbp import TARGETS
 from models.fdp.axes import AlignedAxes
 from models.fdp.channels import CHANNELS, CT_CHANNEL, MIRRORED, ORGANS, channels_of
-from models.fdp.frame import BOX, frame_of
+from models.fdp.frame import BOX, SPACING_MM, frame_of
 from models.openkbp.reader import GANTRY_ANGLES_DEG, list_patients, read_patient
 
 __all__ = ["ROIS", "Augmentation", "Patient", "Sample", "load_patients", "sample_box", "turn_box"]
@@ -145,18 +147,17 @@ def load_patients(
     Refusal
         A patient that cannot be read, or does not fit the frame.
     """
-    paths = list_patients(folder)
-    target = cache / f"{folder.resolve().name}-{_FORMAT}"
-    target.mkdir(parents=True, exist_ok=True)
-    missing = [path for path in paths if not (target / _stem(path) / "done.json").is_file()]
-    done = len(paths) - len(missing)
+    cache.mkdir(parents=True, exist_ok=True)
+    made = {path: cache / _made_name(path) for path in list_patients(folder)}
+    missing = {path: target for path, target in made.items() if not target.is_dir()}
+    done = len(made) - len(missing)
     if missing:
         with ProcessPoolExecutor(workers) as pool:
-            for _ in pool.map(_make, missing, [target / _stem(path) for path in missing], chunksize=4):
+            for _ in pool.map(_make, missing.keys(), missing.values(), chunksize=4):
                 done += 1
                 if progress is not None:
-                    progress(done, len(paths))
-    return [_open(target / _stem(path)) for path in paths]
+                    progress(done, len(made))
+    return [_open(target) for target in made.values()]
 
 
 def sample_box(
@@ -248,8 +249,12 @@ def _turned(channels: Tensor, dose: Tensor, bits: Tensor, angle: float) -> tuple
     return turned[:n], turned[n : n + 1], turned[n + 1 :] >= 0.5
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".npz")
+def _made_name(path: Path) -> str:
+    """Name what is made of a patient after all that it depends on: another file or frame is made anew."""
+    digest = hashlib.sha256(repr((_FORMAT, CHANNELS, ROIS, BOX, SPACING_MM, MARGIN_VOXELS)).encode())
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return f"{path.name.removesuffix('.npz')}-{digest.hexdigest()[:16]}"
 
 
 def _make(path: Path, folder: Path) -> None:
@@ -264,17 +269,24 @@ def _make(path: Path, folder: Path) -> None:
         if name in anatomy.masks:
             inside = aligned.average(anatomy.masks[name].values, frame.axes) >= 0.5
             regions |= inside.astype(np.uint16) << np.uint16(bit)
-    folder.mkdir(exist_ok=True)
-    np.save(folder / "channels.npy", channels_of(anatomy, frame, GANTRY_ANGLES_DEG).astype(np.float16))
-    np.save(folder / "dose.npy", dose.astype(np.float16))
-    np.save(folder / "regions.npy", regions)
-    partial = folder / "done.part"
-    partial.write_text(json.dumps({"id": patient.id, "highest_gy": highest_gy}), encoding="utf-8")
-    os.replace(partial, folder / "done.json")
+    # several processes may make the same patient; each makes it whole, and the first one counts
+    partial = folder.with_name(f".{folder.name}-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    np.save(partial / "channels.npy", channels_of(anatomy, frame, GANTRY_ANGLES_DEG).astype(np.float16))
+    np.save(partial / "dose.npy", dose.astype(np.float16))
+    np.save(partial / "regions.npy", regions)
+    (partial / "patient.json").write_text(json.dumps({"id": patient.id, "highest_gy": highest_gy}), encoding="utf-8")
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(partial)
 
 
 def _open(folder: Path) -> Patient:
-    content = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+    content = json.loads((folder / "patient.json").read_text(encoding="utf-8"))
     channels, dose, regions = (
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("channels", "dose", "regions")
     )

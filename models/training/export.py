@@ -31,7 +31,7 @@ _ONE_SIGMA = 0.6827
 
 def network_of(checkpoint: Path) -> Fdp:
     """Give the averaged network of a checkpoint of Stage II."""
-    content = load_checkpoint(checkpoint, torch.device("cpu"))
+    content = load_checkpoint(checkpoint, torch.device("cpu"), "fdp")
     settings = dict(content["settings"])
     network = Fdp(NetworkSettings(**{**settings, "widths": tuple(settings["widths"])}))
     network.load_state_dict(content["averaged"])

@@ -7,7 +7,7 @@ the wish that hindsight gives them, and random wishes held against the neutral p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bridge.rt.errors import ModelRefusal
 from models.fdp.blocks import channels_last
 from models.fdp.condition import beam_numbers
 from models.fdp.network import Fdp, NetworkSettings
@@ -25,7 +26,16 @@ from models.training.clock import Budget, Record, learning_rate
 from models.training.dataset import Augmentation, Patient, Sample, sample_box
 from models.training.losses import dvh_loss, image_loss, spread_loss, total
 from models.training.neutral import Neutral
-from models.training.run import Averaged, Place, Progress, load_checkpoint, place, save_checkpoint, state_of
+from models.training.run import (
+    Averaged,
+    Place,
+    Progress,
+    load_checkpoint,
+    place,
+    require_no_checkpoint,
+    save_checkpoint,
+    state_of,
+)
 from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
 
 __all__ = ["FdpSettings", "train_fdp"]
@@ -101,12 +111,17 @@ class _Training:
         self.network = Fdp(settings.network).to(here.device)
         self.stage1: VqVae | None = None
         if settings.stage1 is not None:
-            content = load_checkpoint(settings.stage1, here.device)
+            content = load_checkpoint(settings.stage1, here.device, "vqvae")
+            if _decoder_sizes(content["settings"]) != _decoder_sizes(settings.network.as_dict()):
+                raise ModelRefusal(
+                    "checkpoint-network", f"{settings.stage1.name} has a decoder of other sizes than this network's."
+                )
             self.stage1 = VqVae(settings.network).to(here.device).eval().requires_grad_(False)
             self.stage1.load_state_dict(content["averaged"])
             self.network.take_decoder(self.stage1.decoder.state_dict())
         if settings.start is not None:
-            self.network.load_state_dict(load_checkpoint(settings.start, here.device)["averaged"])
+            earlier = load_checkpoint(settings.start, here.device, "fdp", settings.network.as_dict())
+            self.network.load_state_dict(earlier["averaged"])
         channels_last(self.network)
         self.averaged = Averaged(self.network, 0.998)
         self.optimizer = torch.optim.AdamW(
@@ -194,6 +209,12 @@ class _Training:
         return values
 
 
+def _decoder_sizes(settings: Mapping[str, object]) -> list[object]:
+    widths = settings["widths"]
+    assert isinstance(widths, tuple | list)  # noqa: S101 - our own settings
+    return [*widths[:2], settings["latent"], settings["style"]]
+
+
 def train_fdp(
     patients: Sequence[Patient],
     out: Path,
@@ -215,14 +236,16 @@ def train_fdp(
     Path
         The checkpoint, with the averaged weights under ``"averaged"``.
     """
+    path = out / CHECKPOINT
+    if not resume:
+        require_no_checkpoint(path)
     here = place()
     torch.manual_seed(settings.seed)
     training = _Training(patients, settings, here)
     rng = np.random.default_rng((settings.seed, here.rank))
     spent_s, step = 0.0, 0
-    path = out / CHECKPOINT
     if resume:
-        content = load_checkpoint(path, here.device)
+        content = load_checkpoint(path, here.device, "fdp", settings.network.as_dict())
         training.network.load_state_dict(content["network"])
         training.averaged.network.load_state_dict(content["averaged"])
         training.optimizer.load_state_dict(content["optimizer"])
@@ -237,6 +260,7 @@ def train_fdp(
         save_checkpoint(
             path,
             {
+                "stage": "fdp",
                 "network": state_of(training.wrapped),
                 "averaged": training.averaged.network.state_dict(),
                 "optimizer": training.optimizer.state_dict(),
@@ -248,7 +272,7 @@ def train_fdp(
             },
         )
 
-    while (done := budget.progress) < 1.0:
+    while (done := here.agreed(budget.progress)) < 1.0:
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(done, settings.rate)
         record.add(training.step(rng, done))

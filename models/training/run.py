@@ -8,14 +8,26 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from bridge.rt.errors import ModelRefusal
 
-__all__ = ["Averaged", "Place", "load_checkpoint", "place", "save_checkpoint"]
+__all__ = [
+    "Averaged",
+    "Place",
+    "Progress",
+    "Stage",
+    "load_checkpoint",
+    "place",
+    "require_no_checkpoint",
+    "save_checkpoint",
+    "state_of",
+]
+
+Stage = Literal["vqvae", "fdp"]
 
 Progress = Callable[[float, str], None]
 """Told the part of the budget that is spent, and a line about the losses."""
@@ -46,6 +58,14 @@ class Place:
     def autocast(self) -> bool:
         """Say whether half precision pays: on CUDA, and on CPUs with matrix units for it."""
         return self.device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+
+    def agreed(self, progress: float) -> float:
+        """Give the leading process's progress: all have to stop after the same step."""
+        if self.world == 1:
+            return progress
+        shared = torch.tensor([progress], dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(shared, src=0)
+        return float(shared)
 
     def wrapped(self, module: nn.Module) -> nn.Module:
         """Give the module as it takes part in training over all processes."""
@@ -93,13 +113,23 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, device: torch.device, stage: Stage, network: Mapping[str, object] | None = None
+) -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain values are taken, no code.
+
+    Parameters
+    ----------
+    stage
+        Which training it has to be of.
+    network
+        Sizes that its network has to have, None for any.
 
     Raises
     ------
     ModelRefusal
-        It is not there or cannot be read (``checkpoint-unreadable``).
+        It is not there or cannot be read (``checkpoint-unreadable``), is of another training
+        (``checkpoint-stage``), or of a network of other sizes (``checkpoint-network``).
     """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
@@ -107,7 +137,30 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise ModelRefusal("checkpoint-unreadable", f"{path.name} is no checkpoint that can be read.") from error
     if not isinstance(content, dict):
         raise ModelRefusal("checkpoint-unreadable", f"{path.name} is no checkpoint of a training.")
+    if content.get("stage") != stage:
+        raise ModelRefusal("checkpoint-stage", f"{path.name} is no checkpoint of `train {stage}`.")
+    if network is not None and content["settings"] != dict(network):
+        unlike = [name for name, value in network.items() if content["settings"].get(name) != value]
+        raise ModelRefusal(
+            "checkpoint-network",
+            f"{path.name} is of a network with another {unlike[0]}: {content['settings'].get(unlike[0])}, "
+            f"expected {network[unlike[0]]}.",
+        )
     return content
+
+
+def require_no_checkpoint(path: Path) -> None:
+    """Refuse to begin where another training has been: its hours would be lost.
+
+    Raises
+    ------
+    ModelRefusal
+        There is a checkpoint (``checkpoint-exists``).
+    """
+    if path.exists():
+        raise ModelRefusal(
+            "checkpoint-exists", f"There is a {path.name} in the folder already: resume it, or name another folder."
+        )
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:

@@ -15,7 +15,15 @@ from models.training.adversary import Adversary
 from models.training.clock import Budget, Record, learning_rate
 from models.training.dataset import Patient
 from models.training.losses import total, uniformity_loss
-from models.training.run import Averaged, Progress, load_checkpoint, place, save_checkpoint, state_of
+from models.training.run import (
+    Averaged,
+    Progress,
+    load_checkpoint,
+    place,
+    require_no_checkpoint,
+    save_checkpoint,
+    state_of,
+)
 from models.training.synthetic import random_doses
 
 __all__ = ["VqVaeSettings", "train_vqvae"]
@@ -76,6 +84,9 @@ def train_vqvae(
     Path
         The checkpoint, with the averaged weights under ``"averaged"``.
     """
+    path = out / CHECKPOINT
+    if not resume:
+        require_no_checkpoint(path)
     here = place()
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng((settings.seed, here.rank))
@@ -84,9 +95,8 @@ def train_vqvae(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
     adversary = Adversary(here.device)
     spent_s, step = 0.0, 0
-    path = out / CHECKPOINT
     if resume:
-        content = load_checkpoint(path, here.device)
+        content = load_checkpoint(path, here.device, "vqvae", settings.network.as_dict())
         network.load_state_dict(content["network"])
         averaged.network.load_state_dict(content["averaged"])
         optimizer.load_state_dict(content["optimizer"])
@@ -104,6 +114,7 @@ def train_vqvae(
         save_checkpoint(
             path,
             {
+                "stage": "vqvae",
                 "network": state_of(wrapped),
                 "averaged": averaged.network.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -114,9 +125,9 @@ def train_vqvae(
             },
         )
 
-    while budget.progress < 1.0:
+    while (done := here.agreed(budget.progress)) < 1.0:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(budget.progress, settings.rate)
+            group["lr"] = learning_rate(done, settings.rate)
         doses, real = random_doses(patients, settings.batch, rng)
         doses = doses.to(here.device)
         decoded, codes = wrapped(doses)
@@ -132,7 +143,7 @@ def train_vqvae(
         if bool(real.any()):
             plans = doses[real] > 0.02
             values["plans_gy"] = 70.0 * float(error.detach()[real][plans].mean())
-        if settings.adversarial and budget.progress > settings.adversarial_from:
+        if settings.adversarial and done > settings.adversarial_from:
             parts.append((settings.adversarial, adversary.deception(decoded)))
         optimizer.zero_grad(set_to_none=True)
         total(parts).backward()  # type: ignore[no-untyped-call]
@@ -142,7 +153,7 @@ def train_vqvae(
             values["adversary"] = adversary.learn(doses, decoded)
         step += 1
         averaged.update(network, step)
-        if step % 20 == 0 and budget.progress < 0.7:
+        if step % 20 == 0 and done < 0.7:
             network.revive(doses)
         record.add(values)
         if here.leads and budget.elapsed_s - written > 20.0:
@@ -150,7 +161,7 @@ def train_vqvae(
             means = record.write(written / 60.0, step)
             if progress is not None:
                 progress(
-                    budget.progress,
+                    done,
                     f"step {step}, plans {means.get('plans_gy', float('nan')):.2f} Gy, {means['perplexity']:.0f} codes",
                 )
         if here.leads and budget.elapsed_s - saved > 60.0:

@@ -123,7 +123,9 @@ def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish])
         known = torch.isfinite(neutral[index, 0])
         rois = sample.rois[index] & known
         before, now = measure(neutral[index, 0], rois), measure(dose[index, 0], rois)
-        wanted_hi = (before.hi + wish.hi * HI_UNIT).clamp_min(0.02)
+        # nobody can be more homogeneous than this, but a neutral dose that already is may stay so
+        floor = torch.minimum(before.hi, before.hi.new_tensor(0.02))
+        wanted_hi = torch.maximum(before.hi + wish.hi * HI_UNIT, floor)
         if torch.isfinite(now.hi):
             losses["homogeneity"].append((now.hi - wanted_hi).abs())
             losses["prescription"].append((now.d95 - before.d95).abs().mean())

@@ -48,7 +48,7 @@ def draw(anatomy: Anatomy, doses: dict[str, np.ndarray], path: Path) -> None:
     targets = {name: anatomy.masks[name].values >= 0.5 for name in anatomy.target_levels_gy}
     in_target = np.logical_or.reduce(list(targets.values())).any(axis=(1, 2))
     k = int(np.argmax(parotids * in_target)) if np.any(parotids * in_target) else int(np.flatnonzero(in_target).mean())
-    dz, dy, dx = anatomy.grid.spacing_mm
+    _, dy, dx = anatomy.grid.spacing_mm
     highest = max(anatomy.target_levels_gy.values())
     figure, axes = plt.subplots(1, len(doses) + 1, figsize=(4.2 * (len(doses) + 1), 4.0), layout="constrained")
     image = None

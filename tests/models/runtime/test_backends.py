@@ -50,7 +50,7 @@ def random_network(kind: Kind) -> Fdp:
 
 def checkpoint_of(network: Fdp, path: Path) -> Path:
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
-    save_checkpoint(path, {"averaged": averaged, "settings": network.settings.as_dict(), "without": []})
+    save_checkpoint(path, {"stage": "fdp", "averaged": averaged, "settings": network.settings.as_dict(), "without": []})
     return path
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from bridge.rt.errors import ModelRefusal
 from models.training.adversary import Adversary
 from models.training.clock import Budget, Record, learning_rate
-from models.training.run import Averaged, load_checkpoint, place, save_checkpoint, state_of
+from models.training.run import Averaged, load_checkpoint, place, require_no_checkpoint, save_checkpoint, state_of
 
 CPU = torch.device("cpu")
 
@@ -87,8 +87,9 @@ def test_averaged_weights_follow_the_network_and_buffers_are_taken_as_they_are()
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     network = nn.Linear(2, 3)
-    save_checkpoint(path, {"network": state_of(network), "step": 5, "settings": {"widths": (8, 16, 24)}})
-    content = load_checkpoint(path, CPU)
+    sizes = {"widths": (8, 16, 24)}
+    save_checkpoint(path, {"stage": "fdp", "network": state_of(network), "step": 5, "settings": sizes})
+    content = load_checkpoint(path, CPU, "fdp", sizes)
     assert (content["step"], content["settings"]) == (5, {"widths": (8, 16, 24)})
     assert torch.equal(content["network"]["weight"], network.weight)
     assert [file.name for file in tmp_path.iterdir()] == ["x.pt"]
@@ -96,7 +97,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.pt"
-    save_checkpoint(path, {"step": 1})
+    save_checkpoint(path, {"stage": "fdp", "step": 1})
 
     def crash(content: object, to: Path) -> None:
         to.write_bytes(b"half of it")
@@ -105,7 +106,7 @@ def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path: Path, monkeyp
     monkeypatch.setattr(torch, "save", crash)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(path, {"step": 2})
-    assert load_checkpoint(path, CPU) == {"step": 1}
+    assert load_checkpoint(path, CPU, "fdp")["step"] == 1
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "half", "folder", "list"])
@@ -121,7 +122,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
     elif damage != "missing":
         path.write_bytes({"empty": b"", "garbage": b"PK? no, nothing", "half": content[: len(content) // 2]}[damage])
     with pytest.raises(ModelRefusal) as refused:
-        load_checkpoint(path, CPU)
+        load_checkpoint(path, CPU, "fdp")
     assert refused.value.code == "checkpoint-unreadable"
 
 
@@ -129,7 +130,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_is_not_run(tmp_pat
     path, proof = tmp_path / "x.pt", tmp_path / "proof"
     torch.save({"network": Payload(proof)}, path)
     with pytest.raises(ModelRefusal) as refused:
-        load_checkpoint(path, CPU)
+        load_checkpoint(path, CPU, "fdp")
     assert refused.value.code == "checkpoint-unreadable"
     assert not proof.exists()
 
@@ -164,3 +165,22 @@ def test_deception_pulls_on_the_dose_and_not_on_the_adversary() -> None:
     assert bool(dose.grad.any())
     assert all(weight.grad is None for weight in adversary.network.parameters())
     assert all(weight.requires_grad for weight in adversary.network.parameters())
+
+
+def test_a_checkpoint_of_another_training_or_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    save_checkpoint(path, {"stage": "vqvae", "settings": {"latent": 16, "style": 8}})
+    with pytest.raises(ModelRefusal, match="no checkpoint of `train fdp`") as refused:
+        load_checkpoint(path, CPU, "fdp")
+    assert refused.value.code == "checkpoint-stage"
+    with pytest.raises(ModelRefusal, match="another latent: 16, expected 32") as refused:
+        load_checkpoint(path, CPU, "vqvae", {"latent": 32, "style": 8})
+    assert refused.value.code == "checkpoint-network"
+
+
+def test_a_checkpoint_is_not_begun_over(tmp_path: Path) -> None:
+    require_no_checkpoint(tmp_path / "x.pt")
+    save_checkpoint(tmp_path / "x.pt", {"stage": "fdp"})
+    with pytest.raises(ModelRefusal, match="resume it") as refused:
+        require_no_checkpoint(tmp_path / "x.pt")
+    assert refused.value.code == "checkpoint-exists"

@@ -251,6 +251,16 @@ def test_what_was_made_is_taken_from_the_cache(
     np.testing.assert_array_equal(again[0].regions, first.regions)
 
 
+def test_another_patient_under_the_same_name_is_made_anew(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "train", tmp_path / "cache"
+    folder.mkdir()
+    openkbp_patients.write_packed(folder, "pt_7")
+    (first,) = load_patients(folder, cache, workers=1)
+    openkbp_patients.write_packed(folder, "pt_7", dose=openkbp_patients.arrays()["dose"] // 2)
+    (second,) = load_patients(folder, cache, workers=1)
+    assert float(second.dose.max()) == pytest.approx(float(first.dose.max()) / 2, rel=1e-2)
+
+
 def test_a_patient_that_cannot_be_read_is_refused_and_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
     folder, cache = tmp_path / "train", tmp_path / "cache"
     folder.mkdir()

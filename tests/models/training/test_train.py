@@ -73,7 +73,7 @@ def test_stage_one_with_the_same_seed_gives_the_same_weights_and_with_another_se
     one, two, other = map(small.weights, paths)
     assert same(one, two)
     assert not same(one, other)
-    assert load_checkpoint(paths[0], CPU)["step"] == 4
+    assert load_checkpoint(paths[0], CPU, "vqvae")["step"] == 4
 
 
 def test_stage_one_resumes_where_it_stopped(
@@ -81,11 +81,11 @@ def test_stage_one_resumes_where_it_stopped(
 ) -> None:
     steps = small.Steps(monkeypatch, vqvae)
     path = train_vqvae(patients, tmp_path, stage1(3))
-    before = load_checkpoint(path, CPU)
+    before = load_checkpoint(path, CPU, "vqvae")
     train_vqvae(patients, tmp_path, stage1(3), resume=True)  # the budget is spent
     assert same(small.weights(path), before["network"])
     train_vqvae(patients, tmp_path, stage1(5), resume=True)
-    after = load_checkpoint(path, CPU)
+    after = load_checkpoint(path, CPU, "vqvae")
     assert (before["step"], after["step"], steps.taken) == (3, 5, 5)
     assert after["spent_s"] == pytest.approx(5 * steps.SECONDS)
     assert not same(after["network"], before["network"])
@@ -115,9 +115,9 @@ def test_stage_two_resumes_where_it_stopped(
     steps = small.Steps(monkeypatch, fdp)
     said: list[tuple[float, str]] = []
     path = train_fdp(patients, tmp_path, stage2(3), progress=lambda part, text: said.append((part, text)))
-    before = load_checkpoint(path, CPU)
+    before = load_checkpoint(path, CPU, "fdp")
     train_fdp(patients, tmp_path, stage2(5), resume=True)
-    after = load_checkpoint(path, CPU)
+    after = load_checkpoint(path, CPU, "fdp")
     assert (before["step"], after["step"], steps.taken) == (3, 5, 5)
     assert [row["step"] for row in rows_of(tmp_path / "fdp.csv")] == ["1", "2", "3", "4", "5"]
     assert [text.split(",")[0] for _, text in said] == ["step 1", "step 2", "step 3"]
@@ -216,7 +216,7 @@ def test_a_training_without_a_channel_never_hears_of_it(
     one = train_fdp(patients, trained(tmp_path, "one"), settings)
     two = train_fdp(changed, trained(tmp_path, "two"), settings)
     assert same(small.weights(one), small.weights(two))
-    assert load_checkpoint(one, CPU)["without"] == list(without)
+    assert load_checkpoint(one, CPU, "fdp")["without"] == list(without)
 
 
 def test_a_network_learns_one_patient_by_heart(
