@@ -99,11 +99,13 @@ def _parameters(function: Callable[..., Any]) -> Iterator[_Parameter]:
         kinds = [part for part in get_args(annotation) if part is not NoneType] or [annotation]
         repeated = get_origin(kinds[0]) is list or get_origin(annotation) is list
         kind = (get_args(kinds[0]) or kinds)[0]
+        # a choice lists its words, which are texts
+        word = str if isinstance(kind, str) else kind
         is_argument = isinstance(info, ArgumentInfo)
         # in an annotation, Typer keeps the first name that was given in the place of the default
         given = [*(info.param_decls or ()), *([info.default] if isinstance(info.default, str) else [])]
         shown = name if is_argument else [*given, "--" + name.replace("_", "-")][0]
-        yield _Parameter(shown, is_argument, _KINDS[kind], "..." if repeated else "", parameter.default, str(info.help))
+        yield _Parameter(shown, is_argument, _KINDS[word], "..." if repeated else "", parameter.default, str(info.help))
 
 
 if __name__ == "__main__":

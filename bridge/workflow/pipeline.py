@@ -11,7 +11,7 @@ from bridge.rt.anatomy import anatomy_of
 from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import compute_dvh
-from bridge.rt.dvh_prepared import PreparedDvhs, prepare_dvhs
+from bridge.rt.dvh_prepared import prepare_dvhs
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import Provenance
@@ -122,8 +122,7 @@ def predict_case(
         created_utc=datetime.now(UTC),
         preference=preference.as_dict(),
     )
-    prepared = prepare_dvhs(case.structures, prediction.dose.grid, dvh_policy)
-    dvhs = prepared.dvhs(prediction.dose)
+    dvhs = measure(case.structures, prediction.dose, dvh_policy)
     objectives = extract_objectives(
         case.structures,
         _prescribed(case),
@@ -137,14 +136,17 @@ def predict_case(
         policy=dvh_policy,
         provenance=provenance,
     )
-    return CaseResult(case, prediction, dvhs, objectives, provenance, _voxel_sd_gy(prepared, prediction))
+    voxel_sd_gy = _voxel_sd_gy(case.structures, prediction, dvh_policy)
+    return CaseResult(case, prediction, dvhs, objectives, provenance, voxel_sd_gy)
 
 
-def _voxel_sd_gy(prepared: PreparedDvhs, prediction: Prediction) -> dict[int, float]:
+def _voxel_sd_gy(structures: Sequence[Structure], prediction: Prediction, policy: DvhPolicy) -> dict[int, float]:
     if prediction.uncertainty_gy is None:
         return {}
     spread = Dose(prediction.uncertainty_gy, prediction.dose.grid)
-    return {dvh.roi_number: dvh.mean_gy for dvh in prepared.dvhs(spread) if not dvh.is_empty}
+    # a mean needs no more samples than the quick way takes
+    dvhs = prepare_dvhs(structures, spread.grid, policy).dvhs(spread)
+    return {dvh.roi_number: dvh.mean_gy for dvh in dvhs if not dvh.is_empty}
 
 
 def _prescribed(case: PatientCase) -> Prescription:
