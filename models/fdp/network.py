@@ -30,21 +30,25 @@ class NetworkSettings:
         Channels of the latent, at a quarter of the resolution.
     style
         Length of the embedded condition.
+    masked
+        Whether statistics count the body alone and air is what padding is; else the whole box counts.
     """
 
     backbone: Backbone = "resunet"
     widths: tuple[int, int, int] = (32, 64, 128)
     latent: int = 64
     style: int = 64
+    masked: bool = True
 
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
         return asdict(self)
 
 
-def inside_of(body: Tensor) -> Tensor:
-    """Give the voxels at half resolution that hold any body ``(B, 1, z/2, y/2, x/2)``; body is 0 to 1."""
-    return (nn.functional.max_pool3d(body, 2) > 0.0).to(body.dtype)
+def inside_of(body: Tensor, masked: bool) -> Tensor:
+    """Give the voxels at half resolution that hold any body ``(B, 1, z/2, y/2, x/2)``, or all; body is 0 to 1."""
+    coarse = nn.functional.max_pool3d(body, 2)
+    return (coarse > 0.0).to(body.dtype) if masked else torch.ones_like(coarse)
 
 
 def coarser(inside: Tensor) -> Tensor:
@@ -59,6 +63,7 @@ class Encoder(nn.Module):
         super().__init__()
         fine, middle, coarse = settings.widths
         block = settings.backbone
+        self.masked = settings.masked
         self.fine_in = nn.Conv3d(8 * len(CHANNELS), fine, 1)
         self.fine = encoder_block(block, fine)
         self.middle_in = nn.Conv3d(8 * fine, middle, 1)
@@ -67,8 +72,8 @@ class Encoder(nn.Module):
         self.coarse = Chain(encoder_block(block, coarse), encoder_block(block, coarse))
 
     def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take ``(B, C, z, y, x)``, sides divisible by 8; give the features and the voxels inside at half resolution."""
-        inside = inside_of(channels[:, _BODY : _BODY + 1])
+        """Take ``(B, C, z, y, x)``, sides divisible by 8; give features and the voxels inside at half resolution."""
+        inside = inside_of(channels[:, _BODY : _BODY + 1], self.masked)
         fine = self.fine(self.fine_in(space_to_depth(channels)), inside)
         inside_middle = coarser(inside)
         middle = self.middle(self.middle_in(space_to_depth(fine)), inside_middle)

@@ -83,7 +83,7 @@ class VqVae(nn.Module):
 
     def forward(self, dose: Tensor, body: Tensor) -> tuple[Tensor, Codes]:
         """Give the dose as it comes back, and its codes; both take ``(B, 1, z, y, x)``."""
-        inside = inside_of(body)
+        inside = inside_of(body, self.settings.masked)
         codes = self.encode(dose, inside)
         style = dose.new_zeros(len(dose), self.settings.style)
         decoded, _ = self.decoder(codes.latent, inside, style)
@@ -94,7 +94,7 @@ class VqVae(nn.Module):
         """Put codes that nothing uses on latents that are there; give how many."""
         dead = (self.quantizer.ema_cluster_size < _DEAD).nonzero().flatten()
         if len(dead):
-            latent = self.encoder(dose, inside_of(body))
+            latent = self.encoder(dose, inside_of(body, self.settings.masked))
             b, c = latent.shape[:2]
             points = latent.reshape(b * c // GROUP, GROUP, -1).permute(0, 2, 1).reshape(-1, GROUP)
             chosen = points[torch.randint(len(points), (len(dead),), device=points.device)]

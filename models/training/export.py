@@ -72,6 +72,7 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
         widths=settings.widths,
         latent=settings.latent,
         style=settings.style,
+        masked=settings.masked,
         spread_factor=_spread_factor(network, patients),
         gantry_angles_deg=GANTRY_ANGLES_DEG,
     )

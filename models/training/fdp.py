@@ -191,7 +191,8 @@ class _Training:
             if self.stage1 is not None and settings.latent and progress < settings.dvh_from:
                 # before quantization: what the encoder says of this dose, not the nearest thing the codebook has
                 with torch.no_grad():
-                    wanted = self.stage1.encoder(sample.dose, inside_of(sample.channels[:, _BODY : _BODY + 1]))
+                    inside = inside_of(sample.channels[:, _BODY : _BODY + 1], settings.network.masked)
+                    wanted = self.stage1.encoder(sample.dose, inside)
                 parts.append((settings.latent, (latent - wanted).abs().mean()))
                 values["latent"] = float(parts[-1][1].detach())
             if progress >= settings.dvh_from and settings.curve + settings.criteria > 0:
@@ -217,7 +218,7 @@ class _Training:
 def _decoder_sizes(settings: Mapping[str, object]) -> list[object]:
     widths = settings["widths"]
     assert isinstance(widths, tuple | list)  # noqa: S101 - our own settings
-    return [*widths[:2], settings["latent"], settings["style"]]
+    return [*widths[:2], settings["latent"], settings["style"], settings["masked"]]
 
 
 def train_fdp(

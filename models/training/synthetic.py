@@ -26,7 +26,7 @@ _BODY = CHANNELS.index("body")
 
 
 def random_doses(patients: Sequence[Patient], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw doses over the highest level and bodies, both ``(count, 1, *CROP)``, and whether each is a plan as it was."""
+    """Draw doses over the highest level and bodies, both ``(count, 1, *CROP)``, and whether each is a plan as it is."""
     doses, bodies, real = [], [], []
     for _ in range(count):
         patient = patients[int(rng.integers(len(patients)))]
