@@ -60,6 +60,10 @@ def standardized(x: Tensor, inside: Tensor, groups: int) -> Tensor:
     groups
         Number of groups; C gives instance normalization.
     """
+    if torch.is_autocast_enabled(x.device.type):
+        # the digits of half precision are lost in the difference of mean squares
+        with torch.autocast(x.device.type, enabled=False):
+            return standardized(x.float(), inside.float(), groups)
     b, c = x.shape[:2]
     voxels = x.flatten(2)
     weights = inside.flatten(2).transpose(1, 2)
