@@ -224,6 +224,8 @@ def _one(
 
 def _starts(patient: Patient, rng: np.random.Generator | None, size: tuple[int, int, int]) -> tuple[int, int, int]:
     shape = patient.dose.shape
+    if any(wanted > n for n, wanted in zip(shape, size, strict=True)):
+        raise ValueError(f"A box of {size} voxels does not fit into {patient.id} of {shape}.")
     if rng is None:
         z, y, x = ((n - wanted) // 2 for n, wanted in zip(shape, size, strict=True))
         return z, y, x
