@@ -32,7 +32,8 @@ _ONE_SIGMA = 0.6827
 def network_of(checkpoint: Path) -> Fdp:
     """Give the averaged network of a checkpoint of Stage II."""
     content = load_checkpoint(checkpoint, torch.device("cpu"), "fdp")
-    settings = dict(content["settings"])
+    # a checkpoint that says nothing of it is older than masks, and counted the whole box
+    settings = {"masked": False, **content["settings"]}
     network = Fdp(NetworkSettings(**{**settings, "widths": tuple(settings["widths"])}))
     network.load_state_dict(content["averaged"])
     # a channel that training never showed has weights that were never learned

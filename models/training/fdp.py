@@ -218,7 +218,7 @@ class _Training:
 def _decoder_sizes(settings: Mapping[str, object]) -> list[object]:
     widths = settings["widths"]
     assert isinstance(widths, tuple | list)  # noqa: S101 - our own settings
-    return [*widths[:2], settings["latent"], settings["style"], settings["masked"]]
+    return [*widths[:2], settings["latent"], settings["style"], settings.get("masked", False)]
 
 
 def train_fdp(
@@ -279,8 +279,9 @@ def train_fdp(
         )
 
     while (done := here.agreed(budget.progress)) < 1.0:
+        rate = learning_rate(done, settings.rate)
         for group in training.optimizer.param_groups:
-            group["lr"] = learning_rate(done, settings.rate)
+            group["lr"] = rate
         record.add(training.step(rng, done))
         step += 1
         training.averaged.update(training.network, step)

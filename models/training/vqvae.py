@@ -127,8 +127,9 @@ def train_vqvae(
         )
 
     while (done := here.agreed(budget.progress)) < 1.0:
+        rate = learning_rate(done, settings.rate)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(done, settings.rate)
+            group["lr"] = rate
         doses, bodies, real = random_doses(patients, settings.batch, rng)
         doses, bodies = doses.to(here.device), bodies.to(here.device)
         decoded, codes = wrapped(doses, bodies)
