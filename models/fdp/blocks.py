@@ -126,7 +126,7 @@ class DepthwiseBlock(nn.Module):
 class Chain(nn.Sequential):
     """Blocks one after the other, all with the same voxels inside."""
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # type: ignore[override]
         """Keep the shape of ``x``."""
         for block in self:
             x = block(x, inside)

@@ -19,7 +19,7 @@ _LIKE_ADAM = 0.2
 def orthogonalized(matrix: Tensor) -> Tensor:
     """Bring the singular values of a matrix ``(m, n)`` near 1 by five Newton-Schulz steps (Jordan et al., 2024)."""
     a, b, c = _COEFFICIENTS
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
     for _ in range(_STEPS):
         gram = x @ x.T
