@@ -50,8 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def steps() -> Iterator[dict[str, small.Steps]]:
     """Networks of the smallest size, and clocks that run by steps."""
     with pytest.MonkeyPatch.context() as patch:
-        sizes = (small.NETWORK.backbone, small.NETWORK.widths, small.NETWORK.latent, small.NETWORK.style)
-        patch.setattr(NetworkSettings.__init__, "__defaults__", sizes)
+        patch.setattr(NetworkSettings.__init__, "__defaults__", tuple(small.NETWORK.as_dict().values()))
         patch.setattr(synthetic, "CROP", small.BOX)
         yield {"vqvae": small.Steps(patch, vqvae), "fdp": small.Steps(patch, fdp)}
 

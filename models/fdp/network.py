@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from models.fdp.blocks import AdaptiveBlock, Backbone, depth_to_space, encoder_block, space_to_depth, zeroed
+from models.fdp.blocks import AdaptiveBlock, Backbone, Chain, depth_to_space, encoder_block, space_to_depth, zeroed
 from models.fdp.channels import CHANNELS
 from models.fdp.condition import CONDITION_SIZE
+
+_BODY = CHANNELS.index("body")
 
 __all__ = ["Decoder", "Encoder", "Fdp", "NetworkSettings", "Proposer"]
 
@@ -28,16 +30,30 @@ class NetworkSettings:
         Channels of the latent, at a quarter of the resolution.
     style
         Length of the embedded condition.
+    masked
+        Whether statistics count the body alone and air is what padding is; else the whole box counts.
     """
 
     backbone: Backbone = "resunet"
     widths: tuple[int, int, int] = (32, 64, 128)
     latent: int = 64
     style: int = 64
+    masked: bool = True
 
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
         return asdict(self)
+
+
+def inside_of(body: Tensor, masked: bool) -> Tensor:
+    """Give the voxels at half resolution that hold any body ``(B, 1, z/2, y/2, x/2)``, or all; body is 0 to 1."""
+    coarse = nn.functional.max_pool3d(body, 2)
+    return (coarse > 0.0).to(body.dtype) if masked else torch.ones_like(coarse)
+
+
+def coarser(inside: Tensor) -> Tensor:
+    """Give the voxels at half the resolution of ``inside`` that hold any of it."""
+    return nn.functional.max_pool3d(inside, 2)
 
 
 class Encoder(nn.Module):
@@ -47,19 +63,22 @@ class Encoder(nn.Module):
         super().__init__()
         fine, middle, coarse = settings.widths
         block = settings.backbone
+        self.masked = settings.masked
         self.fine_in = nn.Conv3d(8 * len(CHANNELS), fine, 1)
         self.fine = encoder_block(block, fine)
         self.middle_in = nn.Conv3d(8 * fine, middle, 1)
         self.middle = encoder_block(block, middle)
         self.coarse_in = nn.Conv3d(8 * middle, coarse, 1)
-        self.coarse = nn.Sequential(encoder_block(block, coarse), encoder_block(block, coarse))
+        self.coarse = Chain(encoder_block(block, coarse), encoder_block(block, coarse))
 
-    def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take ``(B, C, z, y, x)``, sides divisible by 8."""
-        fine = self.fine(self.fine_in(space_to_depth(channels)))
-        middle = self.middle(self.middle_in(space_to_depth(fine)))
-        coarse = self.coarse(self.coarse_in(space_to_depth(middle)))
-        return fine, middle, coarse
+    def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Take ``(B, C, z, y, x)``, sides divisible by 8; give features and the voxels inside at half resolution."""
+        inside = inside_of(channels[:, _BODY : _BODY + 1], self.masked)
+        fine = self.fine(self.fine_in(space_to_depth(channels)), inside)
+        inside_middle = coarser(inside)
+        middle = self.middle(self.middle_in(space_to_depth(fine)), inside_middle)
+        coarse = self.coarse(self.coarse_in(space_to_depth(middle)), coarser(inside_middle))
+        return fine, middle, coarse, inside
 
 
 class Decoder(nn.Module):
@@ -79,14 +98,19 @@ class Decoder(nn.Module):
         self.fine = AdaptiveBlock(fine, settings.style)
         self.dose = nn.Conv3d(fine, 8, 3, padding=1)
 
-    def forward(self, latent: Tensor, style: Tensor, fine: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Give the dose ``(B, 1, z, y, x)`` over the highest level, and the last features at half resolution."""
-        middle = self.middle(self.middle_in(latent), style)
+    def forward(
+        self, latent: Tensor, inside: Tensor, style: Tensor, fine: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Give the dose ``(B, 1, z, y, x)`` over the highest level, and the last features at half resolution.
+
+        ``inside`` is at half resolution.
+        """
+        middle = self.middle(self.middle_in(latent), coarser(inside), style)
         features = depth_to_space(self.fine_in(middle))
         if fine is not None:
             features = features + self.skip(fine)
-        features = self.fine(features, style)
-        return depth_to_space(self.dose(features)), features
+        features = self.fine(features, inside, style)
+        return depth_to_space(self.dose(features * inside)), features
 
 
 class Proposer(nn.Module):
@@ -103,13 +127,16 @@ class Proposer(nn.Module):
         self.decoder = Decoder(settings)
         self.spread = nn.Conv3d(fine, 8, 1)
 
-    def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, fine: Tensor, middle: Tensor, coarse: Tensor, inside: Tensor, condition: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Give dose, scale of its error (both ``(B, 1, z, y, x)`` over the highest level) and latent."""
         style = self.style(condition)
-        context = depth_to_space(self.middle_in(self.coarse(coarse, style)))
-        features = self.middle(context + middle, style)
+        inside_middle = coarser(inside)
+        context = depth_to_space(self.middle_in(self.coarse(coarse, coarser(inside_middle), style)))
+        features = self.middle(context + middle, inside_middle, style)
         latent = self.latent(features)
-        dose, last = self.decoder(latent, style, fine)
+        dose, last = self.decoder(latent, inside, style, fine)
         # the scale is learned from the features as they are: it must not pull on the dose
         spread = nn.functional.softplus(depth_to_space(self.spread(last.detach())) - 3.0)
         return dose, spread, latent

@@ -24,7 +24,7 @@ class FdpParameters(BaseModel):
         Names of the input channels in their order; another order than the software's is refused.
     box, spacing_mm
         The frame that the graphs were made for.
-    backbone, widths, latent, style
+    backbone, widths, latent, style, masked
         Sizes of the network, see :class:`models.fdp.network.NetworkSettings`.
     spread_factor
         One standard deviation of the error over the network's scale, fitted on the validation patients.
@@ -41,6 +41,7 @@ class FdpParameters(BaseModel):
     widths: tuple[int, int, int]
     latent: int
     style: int
+    masked: bool
     spread_factor: float = Field(gt=0)
     gantry_angles_deg: tuple[float, ...] = Field(min_length=1)
 

@@ -13,7 +13,7 @@ from monai.networks.layers.vector_quantizer import EMAQuantizer
 from torch import Tensor, nn
 
 from models.fdp.blocks import ResidualBlock, space_to_depth
-from models.fdp.network import Decoder, NetworkSettings
+from models.fdp.network import Decoder, NetworkSettings, coarser, inside_of
 
 __all__ = ["Codes", "DoseEncoder", "VqVae"]
 
@@ -54,10 +54,10 @@ class DoseEncoder(nn.Module):
         self.middle = ResidualBlock(middle)
         self.latent = nn.Conv3d(middle, settings.latent, 1)
 
-    def forward(self, dose: Tensor) -> Tensor:
-        """Give the latent, not yet quantized."""
-        fine = self.fine(self.fine_in(space_to_depth(dose)))
-        latent: Tensor = self.latent(self.middle(self.middle_in(space_to_depth(fine))))
+    def forward(self, dose: Tensor, inside: Tensor) -> Tensor:
+        """Give the latent, not yet quantized; ``inside`` is at half resolution."""
+        fine = self.fine(self.fine_in(space_to_depth(dose)), inside)
+        latent: Tensor = self.latent(self.middle(self.middle_in(space_to_depth(fine)), coarser(inside)))
         return latent
 
 
@@ -71,9 +71,9 @@ class VqVae(nn.Module):
         self.quantizer = EMAQuantizer(3, CODES, GROUP, commitment_cost=0.25, decay=0.99)
         self.decoder = Decoder(settings)
 
-    def encode(self, dose: Tensor) -> Codes:
-        """Give the quantized latent of doses."""
-        latent = self.encoder(dose)
+    def encode(self, dose: Tensor, inside: Tensor) -> Codes:
+        """Give the quantized latent of doses; ``inside`` is at half resolution."""
+        latent = self.encoder(dose, inside)
         b, c, *sides = latent.shape
         quantized, loss, indices = self.quantizer(latent.reshape(b * c // GROUP, GROUP, *sides))
         use = torch.bincount(indices.flatten(), minlength=CODES).float()
@@ -81,19 +81,20 @@ class VqVae(nn.Module):
         perplexity = (-(use * (use + 1e-10).log()).sum()).exp()
         return Codes(quantized.reshape(latent.shape), loss, perplexity)
 
-    def forward(self, dose: Tensor) -> tuple[Tensor, Codes]:
-        """Give the dose as it comes back, and its codes."""
-        codes = self.encode(dose)
+    def forward(self, dose: Tensor, body: Tensor) -> tuple[Tensor, Codes]:
+        """Give the dose as it comes back, and its codes; both take ``(B, 1, z, y, x)``."""
+        inside = inside_of(body, self.settings.masked)
+        codes = self.encode(dose, inside)
         style = dose.new_zeros(len(dose), self.settings.style)
-        decoded, _ = self.decoder(codes.latent, style)
+        decoded, _ = self.decoder(codes.latent, inside, style)
         return decoded, codes
 
     @torch.no_grad()
-    def revive(self, dose: Tensor) -> int:
+    def revive(self, dose: Tensor, body: Tensor) -> int:
         """Put codes that nothing uses on latents that are there; give how many."""
         dead = (self.quantizer.ema_cluster_size < _DEAD).nonzero().flatten()
         if len(dead):
-            latent = self.encoder(dose)
+            latent = self.encoder(dose, inside_of(body, self.settings.masked))
             b, c = latent.shape[:2]
             points = latent.reshape(b * c // GROUP, GROUP, -1).permute(0, 2, 1).reshape(-1, GROUP)
             chosen = points[torch.randint(len(points), (len(dead),), device=points.device)]

@@ -39,7 +39,11 @@ class TorchBackend:
     def __init__(self, folder: Path, graphs: tuple[str, ...]) -> None:
         parameters = FdpParameters.read(folder)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = Fdp(NetworkSettings(parameters.backbone, parameters.widths, parameters.latent, parameters.style))
+        network = Fdp(
+            NetworkSettings(
+                parameters.backbone, parameters.widths, parameters.latent, parameters.style, parameters.masked
+            )
+        )
         self._parts: dict[str, nn.Module] = {}
         self._outputs: dict[str, list[str]] = {}
         self._inputs: dict[str, dict[str, tuple[int, ...]]] = {}

@@ -165,8 +165,12 @@ def sample_box(
     indices: Sequence[int],
     rng: np.random.Generator | None,
     augmentation: Augmentation | None = None,
+    size: tuple[int, int, int] = BOX,
 ) -> Sample:
     """Cut one box of each patient: at random with ``rng``, else in the middle.
+
+    A box at random lies half way between the middle of the frame and some voxel where the plan counts dose: most of it
+    is body, and often it holds the targets.
 
     Parameters
     ----------
@@ -176,8 +180,10 @@ def sample_box(
         Chooses place and augmentation.
     augmentation
         What may be done; None is nothing.
+    size
+        Voxels of a box (z, y, x).
     """
-    parts = [_one(patients[index], rng, augmentation or Augmentation(0.0, 0.0)) for index in indices]
+    parts = [_one(patients[index], rng, augmentation or Augmentation(0.0, 0.0), size) for index in indices]
     channels, dose, where, rois, starts, mirrored, turned_rad = zip(*parts, strict=True)
     return Sample(
         torch.stack(channels),
@@ -193,11 +199,10 @@ def sample_box(
 
 
 def _one(
-    patient: Patient, rng: np.random.Generator | None, augmentation: Augmentation
+    patient: Patient, rng: np.random.Generator | None, augmentation: Augmentation, size: tuple[int, int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[int, int, int], bool, float]:
-    room = [n - size for n, size in zip(patient.dose.shape, BOX, strict=True)]
-    starts = [n // 2 if rng is None else int(rng.integers(0, n + 1)) for n in room]
-    box = tuple(slice(start, start + size) for start, size in zip(starts, BOX, strict=True))
+    starts = _starts(patient, rng, size)
+    box = tuple(slice(start, start + n) for start, n in zip(starts, size, strict=True))
     channels = torch.from_numpy(patient.channels[(slice(None), *box)].astype(np.float32))
     dose = torch.from_numpy(patient.dose[box].astype(np.float32))[None]
     regions = patient.regions[box]
@@ -214,7 +219,24 @@ def _one(
     if rng is not None and rng.random() < augmentation.rotate:
         angle = _angle(rng, augmentation.rotate_deg)
         channels, dose, bits = _turned(channels, dose, bits, angle)
-    return channels, dose, bits[:1].float(), bits[1:], (starts[0], starts[1], starts[2]), mirrored, angle
+    return channels, dose, bits[:1].float(), bits[1:], starts, mirrored, angle
+
+
+def _starts(patient: Patient, rng: np.random.Generator | None, size: tuple[int, int, int]) -> tuple[int, int, int]:
+    shape = patient.dose.shape
+    if any(wanted > n for n, wanted in zip(shape, size, strict=True)):
+        raise ValueError(f"A box of {size} voxels does not fit into {patient.id} of {shape}.")
+    if rng is None:
+        z, y, x = ((n - wanted) // 2 for n, wanted in zip(shape, size, strict=True))
+        return z, y, x
+    counted = np.flatnonzero(patient.regions & 1)
+    voxel = np.unravel_index(counted[int(rng.integers(len(counted)))], shape)
+    centre = [(int(place) + n / 2) / 2 for place, n in zip(voxel, shape, strict=True)]
+    z, y, x = (
+        int(np.clip(round(place - wanted / 2), 0, n - wanted))
+        for place, wanted, n in zip(centre, size, shape, strict=True)
+    )
+    return z, y, x
 
 
 def _angle(rng: np.random.Generator, largest_deg: float) -> float:

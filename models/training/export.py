@@ -32,7 +32,8 @@ _ONE_SIGMA = 0.6827
 def network_of(checkpoint: Path) -> Fdp:
     """Give the averaged network of a checkpoint of Stage II."""
     content = load_checkpoint(checkpoint, torch.device("cpu"), "fdp")
-    settings = dict(content["settings"])
+    # a checkpoint that says nothing of it is older than masks, and counted the whole box
+    settings = {"masked": False, **content["settings"]}
     network = Fdp(NetworkSettings(**{**settings, "widths": tuple(settings["widths"])}))
     network.load_state_dict(content["averaged"])
     # a channel that training never showed has weights that were never learned
@@ -72,6 +73,7 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
         widths=settings.widths,
         latent=settings.latent,
         style=settings.style,
+        masked=settings.masked,
         spread_factor=_spread_factor(network, patients),
         gantry_angles_deg=GANTRY_ANGLES_DEG,
     )
@@ -79,13 +81,15 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
     with torch.no_grad():
         channels = torch.zeros(1, len(CHANNELS), *BOX)
         features = network.encoder(channels)
-    _to_onnx(network.encoder, (channels,), folder / "encoder.onnx", ["channels"], ["fine", "middle", "coarse"])
+    _to_onnx(
+        network.encoder, (channels,), folder / "encoder.onnx", ["channels"], ["fine", "middle", "coarse", "inside"]
+    )
     condition = torch.zeros(1, CONDITION_SIZE)
     _to_onnx(
         network.proposer,
         (*features, condition),
         folder / "proposer.onnx",
-        ["fine", "middle", "coarse", "condition"],
+        ["fine", "middle", "coarse", "inside", "condition"],
         ["dose", "spread", "latent"],
     )
     _write_yaml(folder / PARAMETERS_NAME, parameters.model_dump(mode="json"))

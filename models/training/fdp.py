@@ -17,8 +17,9 @@ from torch import Tensor
 
 from bridge.rt.errors import ModelRefusal
 from models.fdp.blocks import channels_last
+from models.fdp.channels import CHANNELS
 from models.fdp.condition import beam_numbers
-from models.fdp.network import Fdp, NetworkSettings
+from models.fdp.network import Fdp, NetworkSettings, inside_of
 from models.fdp.vqvae import VqVae
 from models.openkbp.reader import GANTRY_ANGLES_DEG
 from models.training.adversary import Adversary
@@ -26,6 +27,7 @@ from models.training.clock import Budget, Record, learning_rate
 from models.training.dataset import Augmentation, Patient, Sample, sample_box
 from models.training.losses import dvh_loss, image_loss, spread_loss, total
 from models.training.neutral import Neutral
+from models.training.optimizer import Optimizers
 from models.training.run import (
     Averaged,
     Place,
@@ -41,6 +43,8 @@ from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
 __all__ = ["FdpSettings", "train_fdp"]
 
 CHECKPOINT = "fdp.pt"
+
+_BODY = CHANNELS.index("body")
 
 _COLUMNS = (
     "image_gy", "latent", "curve_gy", "criteria_gy", "spread", "homogeneity", "prescription_gy", "organs_gy",
@@ -77,6 +81,8 @@ class FdpSettings:
         the decoder has been taught better latents than those of Stage I.
     wishes_from
         Part of the budget after which wishes join, and with them the adversary.
+    box
+        Voxels of a training box (z, y, x): smaller than those of a prediction, to hold less air.
     augmentation
         What is done to boxes.
     without
@@ -97,6 +103,7 @@ class FdpSettings:
     criteria: float = 0.4
     dvh_from: float = 0.35
     wishes_from: float = 0.6
+    box: tuple[int, int, int] = (64, 48, 64)
     augmentation: Augmentation = field(default_factory=Augmentation)
     without: tuple[int, ...] = ()
 
@@ -124,9 +131,7 @@ class _Training:
             self.network.load_state_dict(earlier["averaged"])
         channels_last(self.network)
         self.averaged = Averaged(self.network, 0.998)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.02
-        )
+        self.optimizer = Optimizers(self.network, settings.rate, weight_decay=0.02)
         self.adversary = Adversary(here.device)
         self.neutral = Neutral(patients, here.device, settings.without)
         self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)
@@ -140,7 +145,7 @@ class _Training:
             if not self.queue:
                 self.queue = rng.permutation(len(self.patients)).tolist()
             indices.append(self.queue.pop())
-        sample = sample_box(self.patients, indices, rng, self.settings.augmentation)
+        sample = sample_box(self.patients, indices, rng, self.settings.augmentation, self.settings.box)
         sample.channels[:, list(self.settings.without)] = 0.0
         return sample.to(self.here.device)
 
@@ -186,7 +191,8 @@ class _Training:
             if self.stage1 is not None and settings.latent and progress < settings.dvh_from:
                 # before quantization: what the encoder says of this dose, not the nearest thing the codebook has
                 with torch.no_grad():
-                    wanted = self.stage1.encoder(sample.dose)
+                    inside = inside_of(sample.channels[:, _BODY : _BODY + 1], settings.network.masked)
+                    wanted = self.stage1.encoder(sample.dose, inside)
                 parts.append((settings.latent, (latent - wanted).abs().mean()))
                 values["latent"] = float(parts[-1][1].detach())
             if progress >= settings.dvh_from and settings.curve + settings.criteria > 0:
@@ -212,7 +218,7 @@ class _Training:
 def _decoder_sizes(settings: Mapping[str, object]) -> list[object]:
     widths = settings["widths"]
     assert isinstance(widths, tuple | list)  # noqa: S101 - our own settings
-    return [*widths[:2], settings["latent"], settings["style"]]
+    return [*widths[:2], settings["latent"], settings["style"], settings.get("masked", False)]
 
 
 def train_fdp(
@@ -273,8 +279,9 @@ def train_fdp(
         )
 
     while (done := here.agreed(budget.progress)) < 1.0:
+        rate = learning_rate(done, settings.rate)
         for group in training.optimizer.param_groups:
-            group["lr"] = learning_rate(done, settings.rate)
+            group["lr"] = rate
         record.add(training.step(rng, done))
         step += 1
         training.averaged.update(training.network, step)

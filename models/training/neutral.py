@@ -55,7 +55,8 @@ class Neutral:
         boxes = []
         cut = zip(sample.patients, sample.starts, sample.mirrored, sample.turned_rad, strict=True)
         for index, starts, mirrored, angle in cut:
-            z, y, x = (slice(start, start + size) for start, size in zip(starts, BOX, strict=True))
+            size = sample.dose.shape[-3:]
+            z, y, x = (slice(start, start + n) for start, n in zip(starts, size, strict=True))
             dose = torch.from_numpy(self._doses[index][z, y, x].astype(np.float32))[None]
             dose = dose.flip(-1) if mirrored else dose
             boxes.append(turn_box(dose, angle)[0] if angle else dose)

@@ -22,27 +22,32 @@ CROP = (48, 48, 64)
 """Stage I sees parts of boxes: the decoder is convolutional, and more different doses are better than larger ones."""
 
 _DISTANCE_UNIT_MM = 50.0
+_BODY = CHANNELS.index("body")
 
 
-def random_doses(patients: Sequence[Patient], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Draw doses ``(count, 1, *CROP)`` over the highest level, and whether each is a plan as it was."""
-    doses, real = [], []
+def random_doses(patients: Sequence[Patient], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw doses over the highest level and bodies, both ``(count, 1, *CROP)``, and whether each is a plan as it is."""
+    doses, bodies, real = [], [], []
     for _ in range(count):
         patient = patients[int(rng.integers(len(patients)))]
         kind = rng.random()
         box = _crop(patient, rng)
         dose = patient.dose[box].astype(np.float32)
+        body = patient.channels[(_BODY, *box)].astype(np.float32)
         if kind < 0.25:
             other = patients[int(rng.integers(len(patients)))]
             share = np.float32(rng.uniform(0.2, 0.8))
-            dose = share * dose + (1 - share) * other.dose[_crop(other, rng)].astype(np.float32)
+            place = _crop(other, rng)
+            dose = share * dose + (1 - share) * other.dose[place].astype(np.float32)
+            body = np.maximum(body, other.channels[(_BODY, *place)].astype(np.float32))
         elif kind < 0.5:
             dose = _field(patient, box, rng)
         if rng.random() < 0.5:
-            dose = dose[:, :, ::-1]
+            dose, body = dose[:, :, ::-1], body[:, :, ::-1]
         doses.append(torch.from_numpy(np.ascontiguousarray(dose)))
+        bodies.append(torch.from_numpy(np.ascontiguousarray(body)))
         real.append(kind >= 0.5)
-    return torch.stack(doses)[:, None], torch.tensor(real)
+    return torch.stack(doses)[:, None], torch.stack(bodies)[:, None], torch.tensor(real)
 
 
 def _crop(patient: Patient, rng: np.random.Generator) -> tuple[slice, slice, slice]:

@@ -15,6 +15,7 @@ from models.training.adversary import Adversary
 from models.training.clock import Budget, Record, learning_rate
 from models.training.dataset import Patient
 from models.training.losses import total, uniformity_loss
+from models.training.optimizer import Optimizers
 from models.training.run import (
     Averaged,
     Progress,
@@ -92,7 +93,7 @@ def train_vqvae(
     rng = np.random.default_rng((settings.seed, here.rank))
     network = VqVae(settings.network).to(here.device)
     averaged = Averaged(network, 0.995)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = Optimizers(network, settings.rate, weight_decay=0.01)
     adversary = Adversary(here.device)
     spent_s, step = 0.0, 0
     if resume:
@@ -126,11 +127,12 @@ def train_vqvae(
         )
 
     while (done := here.agreed(budget.progress)) < 1.0:
+        rate = learning_rate(done, settings.rate)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(done, settings.rate)
-        doses, real = random_doses(patients, settings.batch, rng)
-        doses = doses.to(here.device)
-        decoded, codes = wrapped(doses)
+            group["lr"] = rate
+        doses, bodies, real = random_doses(patients, settings.batch, rng)
+        doses, bodies = doses.to(here.device), bodies.to(here.device)
+        decoded, codes = wrapped(doses, bodies)
         error = (decoded - doses).abs()
         parts = [
             (1.0, error.mean()),
@@ -154,7 +156,7 @@ def train_vqvae(
         step += 1
         averaged.update(network, step)
         if step % 20 == 0 and done < 0.7:
-            network.revive(doses)
+            network.revive(doses, bodies)
         record.add(values)
         if here.leads and budget.elapsed_s - written > 20.0:
             written = budget.elapsed_s

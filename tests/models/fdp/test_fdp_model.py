@@ -43,6 +43,7 @@ PARAMETERS = FdpParameters(
     widths=(8, 8, 8),
     latent=16,
     style=8,
+    masked=True,
     spread_factor=1.5,
     gantry_angles_deg=(0.0, 100.0),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,16 +32,20 @@ from tests.models.training import small
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
 """torch's exporter uses what torch itself has deprecated."""
 
-Kind = Literal["resunet", "mednext"]
+Kind = Literal["resunet", "mednext", "whole"]
 Inputs = dict[str, np.ndarray]
+NETWORKS: dict[str, NetworkSettings] = {
+    "resunet": small.NETWORK,
+    "mednext": replace(small.NETWORK, backbone="mednext"),
+    "whole": replace(small.NETWORK, masked=False),
+}
 BACKENDS: tuple[Callable[[Path, tuple[str, ...]], Backend], ...] = (OnnxBackend, TorchBackend)
 
 
-def random_network(kind: Kind) -> Fdp:
+def random_network(kind: str) -> Fdp:
     """A network in which every weight says something, also those that start at zero."""
     torch.manual_seed(1)
-    settings = NetworkSettings(kind, small.NETWORK.widths, small.NETWORK.latent, small.NETWORK.style)
-    network = Fdp(settings).eval()
+    network = Fdp(NETWORKS[kind]).eval()
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if ".style." in name or ".skip." in name or ".norm" in name:
@@ -56,11 +61,11 @@ def checkpoint_of(network: Fdp, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both kinds of networks, exported for small boxes."""
+    """All kinds of networks, exported for small boxes."""
     folder = tmp_path_factory.mktemp("zoo")
     with pytest.MonkeyPatch.context() as patch:
         small.shrink(patch)
-        for kind in ("resunet", "mednext"):
+        for kind in NETWORKS:
             checkpoint = checkpoint_of(random_network(kind), folder / f"{kind}.pt")
             export_fdp(checkpoint, folder, kind, [small.patient(1), small.patient(2)])
     return folder
@@ -69,6 +74,9 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inputs(seed: int = 0) -> tuple[Inputs, Inputs]:
     rng = np.random.default_rng(seed)
     channels = rng.normal(size=(1, len(CHANNELS), *small.BOX)).astype(np.float32)
+    body = np.zeros(small.BOX, dtype=np.float32)
+    body[:, 3 : 10 + seed, 5:19] = 1.0  # ends within cells
+    channels[:, CHANNELS.index("body")] = body
     return {"channels": channels}, {"condition": rng.normal(size=(1, CONDITION_SIZE)).astype(np.float32)}
 
 
@@ -77,7 +85,7 @@ def proposed(backend: Backend, seed: int = 0) -> dict[str, np.ndarray]:
     return backend.run("proposer", {**backend.run("encoder", channels), **condition})
 
 
-@pytest.mark.parametrize("kind", ["resunet", "mednext"])
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("opened", BACKENDS)
 def test_a_backend_gives_what_the_trained_network_gives(
     zoo: Path, kind: Kind, opened: Callable[[Path, tuple[str, ...]], Backend]
@@ -92,6 +100,26 @@ def test_a_backend_gives_what_the_trained_network_gives(
         for value, expected in zip(found.values(), wanted, strict=True):
             assert value.dtype == np.float32
             np.testing.assert_allclose(value, expected.numpy(), atol=1e-3 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_graphs_count_the_cells_that_hold_body_or_all(zoo: Path, kind: Kind) -> None:
+    channels, _ = inputs()
+    found = OnnxBackend(zoo / kind, GRAPHS).run("encoder", channels)["inside"]
+    body = channels["channels"][0, CHANNELS.index("body")]
+    nz, ny, nx = (n // 2 for n in small.BOX)
+    held = (body.reshape(nz, 2, ny, 2, nx, 2) > 0).any(axis=(1, 3, 5))
+    np.testing.assert_array_equal(found[0, 0], held if kind != "whole" else np.ones_like(held))
+
+
+def test_a_network_that_says_nothing_of_masks_in_its_parameters_is_refused(zoo: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(zoo / "resunet", tmp_path / "resunet")
+    parameters = yaml.safe_load((folder / "parameters.yaml").read_text())
+    del parameters["masked"]
+    (folder / "parameters.yaml").write_text(yaml.safe_dump(parameters))
+    with pytest.raises(ModelRefusal) as refused:
+        TorchBackend(folder, GRAPHS)
+    assert refused.value.code == "parameters-invalid"
 
 
 def test_the_condition_reaches_the_dose_through_the_graphs(zoo: Path) -> None:
@@ -167,14 +195,16 @@ def test_the_torch_backend_takes_its_weights_from_the_graphs(zoo: Path, tmp_path
         np.testing.assert_allclose(proposed(opened(folder, GRAPHS))["dose"], before + 0.5, atol=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["resunet", "mednext"])
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_an_exported_folder_says_what_the_network_is_and_holds_no_pickle(zoo: Path, kind: Kind) -> None:
     folder = zoo / kind
     assert sorted(path.name for path in folder.iterdir()) == [
         "card.yaml", "encoder.onnx", "parameters.yaml", "proposer.onnx",
     ]  # fmt: skip
     parameters = FdpParameters.read(folder)
-    assert (parameters.backbone, parameters.widths, parameters.latent) == (kind, (8, 16, 24), 16)
+    assert parameters.backbone == ("mednext" if kind == "mednext" else "resunet")
+    assert (parameters.widths, parameters.latent, parameters.style) == ((8, 16, 24), 16, 8)
+    assert parameters.masked == (kind != "whole")
     assert (parameters.channels, parameters.box) == (CHANNELS, small.BOX)
     card = read_card(folder)
     assert (card.id, card.kind) == (kind, "fdp")

@@ -35,6 +35,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     """Make every box and every crop of training small."""
     for module in (dataset, neutral, export):
         patch.setattr(module, "BOX", BOX)
+    patch.setattr(dataset.sample_box, "__defaults__", (None, BOX))  # bound when the function was made
     patch.setattr(synthetic, "CROP", BOX)
 
 

@@ -138,6 +138,93 @@ def test_all_the_same_seed_gives_the_same_boxes() -> None:
         assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
 
 
+SMALLER = (8, 16, 12)
+
+
+@pytest.mark.parametrize("size", [SMALLER, (8, 8, 8), (24, 16, 32)])
+def test_a_box_of_another_size_lies_in_the_patient_where_it_says(size: tuple[int, int, int]) -> None:
+    patient, rng = small.patient(), np.random.default_rng(0)
+    starts = set()
+    for _ in range(40):
+        sample = sample_box([patient], [0], rng, NOTHING, size)
+        assert sample.channels.shape == (1, len(CHANNELS), *size)
+        assert sample.dose.shape == sample.where.shape == (1, 1, *size)
+        assert sample.rois.shape == (1, len(ROIS), *size)
+        spans = list(zip(sample.starts[0], size, patient.dose.shape, strict=True))
+        assert all(0 <= start <= start + wanted <= n for start, wanted, n in spans)
+        z, y, x = (slice(start, start + wanted) for start, wanted, _ in spans)
+        np.testing.assert_array_equal(sample.dose[0, 0].numpy(), patient.dose[z, y, x])
+        np.testing.assert_array_equal(sample.channels[0].numpy(), patient.channels[:, z, y, x])
+        np.testing.assert_array_equal(sample.where[0, 0].numpy(), patient.regions[z, y, x] & 1)
+        starts.add(sample.starts[0])
+    assert len(starts) >= 7  # along one axis at least it wanders
+    middle = sample_box([patient], [0], None, None, size)
+    assert middle.starts == (tuple((n - wanted) // 2 for n, wanted in zip(patient.dose.shape, size, strict=True)),)
+
+
+def only_counted(*voxels: tuple[int, int, int]) -> Patient:
+    plain = small.patient()
+    regions = plain.regions & ~np.uint16(1)
+    for voxel in voxels:
+        regions[voxel] |= 1
+    return replace(plain, regions=regions)
+
+
+@pytest.mark.parametrize(
+    ("voxel", "starts"),
+    [
+        ((12, 12, 16), (8, 8, 12)),  # in the middle
+        ((20, 4, 30), (12, 4, 19)),  # half way there: (16, 8, 23)
+        ((0, 22, 0), (2, 13, 4)),  # (6, 17, 8)
+    ],
+)
+def test_a_box_lies_half_way_between_the_middle_and_a_counted_voxel(
+    voxel: tuple[int, int, int], starts: tuple[int, int, int]
+) -> None:
+    sample = sample_box([only_counted(voxel)], [0], np.random.default_rng(0), NOTHING, (8, 8, 8))
+    assert sample.starts == (starts,)
+
+
+def test_a_box_does_not_lie_beyond_the_end_however_far_out_the_voxel() -> None:
+    for voxel, starts in (((23, 23, 31), (4, 4, 8)), ((0, 0, 0), (0, 0, 0))):
+        sample = sample_box([only_counted(voxel)], [0], np.random.default_rng(0), NOTHING, (20, 20, 24))
+        assert sample.starts == (starts,)
+
+
+@pytest.mark.parametrize("size", [(25, 8, 8), (8, 25, 8), (8, 8, 33)])
+@pytest.mark.parametrize("seed", [None, 0])
+def test_a_box_larger_than_the_patient_is_no_box(size: tuple[int, int, int], seed: int | None) -> None:
+    rng = None if seed is None else np.random.default_rng(seed)
+    with pytest.raises(ValueError, match="does not fit"):
+        sample_box([small.patient()], [0], rng, NOTHING, size)
+
+
+def test_each_counted_voxel_can_be_the_one_and_the_others_never_are() -> None:
+    patient = only_counted((12, 12, 16), (20, 4, 30), (0, 22, 0))
+    rng = np.random.default_rng(0)
+    drawn = {sample_box([patient], [0], rng, NOTHING, (8, 8, 8)).starts[0] for _ in range(40)}
+    assert drawn == {(8, 8, 12), (12, 4, 19), (2, 13, 4)}
+
+
+def test_a_small_box_at_random_is_full_of_counted_voxels() -> None:
+    """The plan counts dose but for two voxels along the border, and boxes keep to the middle."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        assert bool(sample_box([small.patient()], [0], rng, NOTHING, (8, 8, 8)).where.all())
+
+
+def test_all_the_same_seed_gives_the_same_smaller_boxes() -> None:
+    patients = [small.patient(seed) for seed in (1, 2)]
+    one, two, other = (
+        sample_box(patients, [0, 1], np.random.default_rng(seed), Augmentation(rotate=0.7), SMALLER)
+        for seed in (3, 3, 4)
+    )
+    assert (one.starts, one.mirrored, one.turned_rad) == (two.starts, two.mirrored, two.turned_rad)
+    for name in ("channels", "dose", "where", "rois"):
+        assert torch.equal(getattr(one, name), getattr(two, name))
+    assert one.starts != other.starts
+
+
 def everything(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     sample = sample_box([small.patient(seed)], [0], None)
     return sample.channels[0], sample.dose[0], torch.cat([sample.where[0] > 0, sample.rois[0]])

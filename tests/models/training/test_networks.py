@@ -11,11 +11,12 @@ from torch import nn
 from models.fdp.blocks import AdaptiveBlock, GroupScale, channels_last, depth_to_space, encoder_block, space_to_depth
 from models.fdp.channels import CHANNELS
 from models.fdp.condition import CONDITION_SIZE
-from models.fdp.network import Fdp, NetworkSettings
+from models.fdp.network import Fdp, NetworkSettings, inside_of
 from models.fdp.vqvae import VqVae
 from tests.models.training import small
 
 BACKBONES: tuple[Literal["resunet", "mednext"], ...] = ("resunet", "mednext")
+BODY = [CHANNELS.index("body")]
 
 
 def tiny(backbone: Literal["resunet", "mednext"] = "resunet") -> NetworkSettings:
@@ -23,7 +24,15 @@ def tiny(backbone: Literal["resunet", "mednext"] = "resunet") -> NetworkSettings
 
 
 def anatomy(seed: int = 0, batch: int = 1) -> torch.Tensor:
-    return torch.randn(batch, len(CHANNELS), *small.BOX, generator=torch.Generator().manual_seed(seed))
+    """Channels of noise, with air around a body that ends within cells."""
+    channels = torch.randn(batch, len(CHANNELS), *small.BOX, generator=torch.Generator().manual_seed(seed))
+    channels[:, CHANNELS.index("body")] = 0.0
+    channels[:, CHANNELS.index("body"), :, 3:13, 5:21] = 1.0
+    return channels
+
+
+def everywhere(x: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(x[:, :1])
 
 
 def styled(network: nn.Module) -> None:
@@ -57,7 +66,7 @@ def test_group_scale_is_group_normalization() -> None:
         with torch.no_grad():
             other.copy_(parameter.flatten())
     x = torch.randn(2, 8, 3, 4, 5)
-    torch.testing.assert_close(mine(x), reference(x))
+    torch.testing.assert_close(mine(x, everywhere(x)), reference(x))
 
 
 def test_without_a_style_the_adaptive_block_is_plain_instance_normalization_whatever_the_condition() -> None:
@@ -70,8 +79,9 @@ def test_without_a_style_the_adaptive_block_is_plain_instance_normalization_what
 
     y = block.conv1(nn.functional.silu(normal(x)))
     expected = x + block.conv2(nn.functional.silu(normal(y)))
-    torch.testing.assert_close(block(x, torch.zeros(2, 5)), expected)
-    assert torch.equal(block(x, torch.randn(2, 5)), block(x, torch.zeros(2, 5)))
+    inside = everywhere(x)
+    torch.testing.assert_close(block(x, inside, torch.zeros(2, 5)), expected)
+    assert torch.equal(block(x, inside, torch.randn(2, 5)), block(x, inside, torch.zeros(2, 5)))
 
 
 def test_the_style_scales_and_shifts_in_the_order_that_it_is_written() -> None:
@@ -80,9 +90,10 @@ def test_the_style_scales_and_shifts_in_the_order_that_it_is_written() -> None:
         block.style.weight[:] = torch.eye(4).repeat_interleave(8, dim=0)
     x = torch.randn(1, 8, 4, 4, 4)
     condition = torch.tensor([[0.5, -0.25, 1.5, 0.75]])
-    y = block.conv1(nn.functional.silu(block.norm1(x) * 1.5 - 0.25))
-    expected = x + block.conv2(nn.functional.silu(block.norm2(y) * 2.5 + 0.75))
-    torch.testing.assert_close(block(x, condition), expected)
+    normal = nn.functional.instance_norm
+    y = block.conv1(nn.functional.silu(normal(x) * 1.5 - 0.25))
+    expected = x + block.conv2(nn.functional.silu(normal(y) * 2.5 + 0.75))
+    torch.testing.assert_close(block(x, everywhere(x), condition), expected)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -93,7 +104,9 @@ def test_blocks_of_the_encoder_keep_the_shape_and_add_to_their_input(backbone: L
         if isinstance(module, nn.Conv3d):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-    assert torch.equal(block(x), x)
+    inside = (torch.rand(1, 1, 4, 6, 8) > 0.5).float()
+    assert torch.equal(block(x, inside), x)
+    assert torch.equal(block(x, everywhere(x)), x)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -134,17 +147,18 @@ def test_stage_two_starts_with_exactly_the_decoder_of_stage_one() -> None:
     network = Fdp(small.NETWORK).eval()
     network.take_decoder(stage1.decoder.state_dict())
     latent, style = torch.randn(1, 16, 4, 4, 6), torch.randn(1, 8)
-    fine = torch.randn(1, 8, 8, 8, 12)
+    fine, inside = torch.randn(1, 8, 8, 8, 12), inside_of(anatomy()[:, BODY], masked=True)
     with torch.no_grad():
-        alone, _ = stage1.decoder(latent, style)
-        assert torch.equal(network.proposer.decoder(latent, style, fine)[0], alone)
+        alone, _ = stage1.decoder(latent, inside, style)
+        assert torch.equal(network.proposer.decoder(latent, inside, style, fine)[0], alone)
 
 
 def test_a_decoder_as_it_is_made_ignores_the_encoders_features() -> None:
     decoder = VqVae(small.NETWORK).eval().decoder
     latent, style = torch.randn(1, 16, 4, 4, 6), torch.randn(1, 8)
+    fine, inside = torch.randn(1, 8, 8, 8, 12), inside_of(anatomy()[:, BODY], masked=True)
     with torch.no_grad():
-        assert torch.equal(decoder(latent, style, torch.randn(1, 8, 8, 8, 12))[0], decoder(latent, style)[0])
+        assert torch.equal(decoder(latent, inside, style, fine)[0], decoder(latent, inside, style)[0])
 
 
 def test_a_decoder_of_another_size_is_not_taken_over() -> None:

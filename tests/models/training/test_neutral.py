@@ -91,13 +91,16 @@ def test_neutral_doses_are_made_once() -> None:
     assert len(network.asked) == 1
 
 
+@pytest.mark.parametrize("size", [small.BOX, (8, 16, 12)])
 @pytest.mark.parametrize(("mirror", "rotate"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
-def test_neutral_boxes_are_cut_mirrored_and_turned_like_the_sample(mirror: float, rotate: float) -> None:
+def test_neutral_boxes_are_cut_mirrored_and_turned_like_the_sample(
+    mirror: float, rotate: float, size: tuple[int, int, int]
+) -> None:
     patients = [small.patient(1, length=30), small.patient(2, length=30)]
     found = made(patients)
-    sample = sample_box(patients, [1, 0, 1], np.random.default_rng(4), Augmentation(mirror, 0.0, rotate, 30.0))
+    sample = sample_box(patients, [1, 0, 1], np.random.default_rng(4), Augmentation(mirror, 0.0, rotate, 30.0), size)
     boxes = found.boxes(sample)
-    assert boxes.shape == (3, 1, *small.BOX)
+    assert boxes.shape == (3, 1, *size)
     # the network copied a channel, so the neutral dose must lie where that channel lies in the sample
     predicted = torch.isfinite(boxes)
     torch.testing.assert_close(boxes[predicted], sample.channels[:, LEVEL : LEVEL + 1][predicted])

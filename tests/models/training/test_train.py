@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from models.training import fdp, vqvae
 from models.training.dataset import Augmentation, Patient
 from models.training.export import network_of
 from models.training.fdp import FdpSettings, train_fdp
-from models.training.run import load_checkpoint
+from models.training.optimizer import Optimizers
+from models.training.run import load_checkpoint, save_checkpoint
 from models.training.synthetic import random_doses
 from models.training.vqvae import VqVaeSettings, train_vqvae
 from tests.models.training import small
@@ -43,7 +45,7 @@ def stage1(steps: int, **changes: object) -> VqVaeSettings:
 
 
 def stage2(steps: int, **changes: object) -> FdpSettings:
-    settings = {"network": small.NETWORK, "batch": 1, **changes}
+    settings = {"network": small.NETWORK, "batch": 1, "box": small.BOX, **changes}
     return FdpSettings(small.Steps.minutes(steps), **settings)
 
 
@@ -123,7 +125,8 @@ def test_stage_two_resumes_where_it_stopped(
     assert [text.split(",")[0] for _, text in said] == ["step 1", "step 2", "step 3"]
     assert [part for part, _ in said] == pytest.approx([0.0, 0.4, 0.8])
     # the optimizer went on: its own count of steps is that of the training
-    counts = {float(state["step"]) for state in after["optimizer"]["state"].values()}
+    _, adam = after["optimizer"]
+    counts = {float(state["step"]) for state in adam["state"].values()}
     assert max(counts) == 5.0
 
 
@@ -140,7 +143,7 @@ def test_stage_two_starts_with_the_averaged_decoder_of_stage_one(
 ) -> None:
     small.Steps(monkeypatch, vqvae)
     checkpoint = train_vqvae(patients, tmp_path, stage1(3))
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)  # nothing is learned
+    monkeypatch.setattr(Optimizers, "step", lambda self: None)  # nothing is learned
     small.Steps(monkeypatch, fdp)
     path = train_fdp(patients, tmp_path, stage2(2, stage1=checkpoint))
     first = VqVae(small.NETWORK).eval()
@@ -148,9 +151,10 @@ def test_stage_two_starts_with_the_averaged_decoder_of_stage_one(
     second = network_of(path)
     assert same(dict(second.proposer.decoder.state_dict()), dict(first.decoder.state_dict()))
     latent, style = torch.randn(1, 16, 4, 4, 6), torch.randn(1, 8)
+    inside = (torch.rand(1, 1, 8, 8, 12) > 0.3).float()
     with torch.no_grad():
-        dose, _ = second.proposer.decoder(latent, style, torch.randn(1, 8, 8, 8, 12))
-        assert torch.equal(dose, first.decoder(latent, style)[0])
+        dose, _ = second.proposer.decoder(latent, inside, style, torch.randn(1, 8, 8, 8, 12))
+        assert torch.equal(dose, first.decoder(latent, inside, style)[0])
     assert all(row["latent"] for row in rows_of(tmp_path / "fdp.csv")[:1])
 
 
@@ -159,7 +163,7 @@ def test_stage_two_can_start_from_an_earlier_one(
 ) -> None:
     small.Steps(monkeypatch, fdp)
     earlier = train_fdp(patients, trained(tmp_path, "earlier"), stage2(2))
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)
+    monkeypatch.setattr(Optimizers, "step", lambda self: None)
     later = train_fdp(patients, trained(tmp_path, "later"), stage2(1, start=earlier))
     assert same(small.weights(later), small.weights(earlier, "averaged"))
 
@@ -224,7 +228,7 @@ def test_a_network_learns_one_patient_by_heart(
 ) -> None:
     small.Steps(monkeypatch, fdp)
     settings = stage2(
-        80, rate=1e-2, augmentation=Augmentation(0.0, 0.0), dvh_from=0.5, wishes_from=2.0, adversarial=0.0
+        120, rate=2e-2, augmentation=Augmentation(0.0, 0.0), dvh_from=0.5, wishes_from=2.0, adversarial=0.0
     )
     train_fdp(patients[:1], tmp_path, settings)
     image = [float(row["image_gy"]) for row in rows_of(tmp_path / "fdp.csv")]
@@ -241,8 +245,8 @@ def test_the_codes_of_stage_one_learn_doses(
 
 
 def test_doses_for_stage_one_are_plans_blends_and_fields_in_plausible_ranges(patients: list[Patient]) -> None:
-    doses, real = random_doses(patients, 200, np.random.default_rng(0))
-    assert doses.shape == (200, 1, *small.BOX)
+    doses, bodies, real = random_doses(patients, 200, np.random.default_rng(0))
+    assert doses.shape == bodies.shape == (200, 1, *small.BOX)
     assert 0.4 < float(real.float().mean()) < 0.6
     assert bool(torch.isfinite(doses).all())
     assert float(doses.min()) >= -0.05  # noise of a synthetic plan
@@ -256,8 +260,31 @@ def test_doses_for_stage_one_are_plans_blends_and_fields_in_plausible_ranges(pat
             corners = np.argwhere(windows[..., 0, 0, 0] == values[0, 0, 0])
             found |= any(np.array_equal(windows[tuple(corner)], values) for corner in corners)
     assert found
-    again, _ = random_doses(patients, 200, np.random.default_rng(0))
+    again, again_bodies, _ = random_doses(patients, 200, np.random.default_rng(0))
     assert torch.equal(doses, again)
+    assert torch.equal(bodies, again_bodies)
+
+
+def with_body(patient: Patient, dose: np.ndarray, body: np.ndarray) -> Patient:
+    channels = patient.channels.copy()
+    channels[CHANNELS.index("body")] = body
+    return replace(patient, channels=channels, dose=dose.astype(np.float16))
+
+
+def test_the_body_of_a_dose_is_cut_and_mirrored_like_it(patients: list[Patient]) -> None:
+    drawn = [with_body(patient, patient.dose, patient.dose > 0.375) for patient in patients]
+    doses, bodies, real = random_doses(drawn, 60, np.random.default_rng(0))
+    assert torch.equal(bodies[real], (doses[real] > 0.375).float())
+
+
+def test_a_blend_of_two_doses_has_both_bodies(patients: list[Patient]) -> None:
+    shape = patients[0].dose.shape
+    nobody, somebody = (with_body(patients[0], np.full(shape, value), np.full(shape, value)) for value in (0.0, 1.0))
+    doses, bodies, _ = random_doses([nobody, somebody], 100, np.random.default_rng(0))
+    even = doses.flatten(1).std(dim=1) == 0  # all but fields
+    level, body = doses[even].flatten(1)[:, 0], bodies[even].flatten(1)
+    assert int(((level > 0.15) & (level < 0.85)).sum()) >= 5
+    assert torch.equal(body, (level[:, None] > 0).float().expand_as(body))
 
 
 def test_a_checkpoint_of_another_stage_is_not_taken_for_one_of_this(
@@ -269,6 +296,37 @@ def test_a_checkpoint_of_another_stage_is_not_taken_for_one_of_this(
         network_of(checkpoint)
     with pytest.raises((ModelRefusal, RuntimeError)):
         train_fdp(patients, tmp_path, stage2(1, start=checkpoint))
+
+
+def test_a_checkpoint_from_before_masks_counts_the_whole_box(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights fit a masked network too, which would give other doses."""
+    sizes = {name: value for name, value in asdict(small.NETWORK).items() if name != "masked"}
+    old = Fdp(replace(small.NETWORK, masked=False)).eval()
+    content = {"stage": "fdp", "settings": sizes, "without": [], "averaged": dict(old.state_dict())}
+    save_checkpoint(tmp_path / "old.pt", content)
+    assert network_of(tmp_path / "old.pt").settings == old.settings
+    with pytest.raises(ModelRefusal, match="another masked"):
+        load_checkpoint(tmp_path / "old.pt", CPU, "fdp", small.NETWORK.as_dict())
+    stage_one = {"stage": "vqvae", "settings": sizes, "averaged": dict(VqVae(small.NETWORK).state_dict())}
+    save_checkpoint(tmp_path / "old1.pt", stage_one)
+    with pytest.raises(ModelRefusal, match="other sizes") as refused:
+        train_fdp(patients, tmp_path, stage2(1, stage1=tmp_path / "old1.pt"))
+    assert refused.value.code == "checkpoint-network"
+
+
+def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small.Steps(monkeypatch, fdp)
+    settings = stage2(12, box=(16, 16, 16), wishes_from=0.3, augmentation=Augmentation(rotate=0.5))
+    assert fdp._Training(patients, settings, fdp.place()).draw(np.random.default_rng(0)).dose.shape[2:] == (16, 16, 16)
+    path = train_fdp(patients, tmp_path, settings)
+    assert steps.taken == 12
+    rows = rows_of(tmp_path / "fdp.csv")
+    assert {bool(row["organs_gy"]) for row in rows} == {False, True}  # wishes too, against neutral boxes of that size
+    assert all(bool(torch.isfinite(value).all()) for value in small.weights(path).values())
 
 
 def test_the_network_of_a_checkpoint_is_the_averaged_one(
