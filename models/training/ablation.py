@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from models.evaluation import evaluate
 from models.fdp.channels import CHANNELS, PLATES
@@ -55,15 +56,13 @@ ARMS = (
 )
 
 
-def run_arm(
-    arm: Arm, patients: Sequence[Patient], data: Path, out: Path, minutes: float, seed: int
-) -> dict[str, object]:
+def run_arm(arm: Arm, patients: Sequence[Patient], data: Path, out: Path, minutes: float, seed: int) -> dict[str, Any]:
     """Train and score one arm; what was done before is taken as it is."""
     folder = out / f"{arm.name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / "score.json"
     if result.exists():
-        done: dict[str, object] = json.loads(result.read_text(encoding="utf-8"))
+        done: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
         return done
     settings = FdpSettings(minutes, seed=seed, wishes_from=1.1)
     if arm.backbone == "mednext":
@@ -80,7 +79,7 @@ def run_arm(
     model_id = f"fdp-{arm.name}-{seed}"
     export_fdp(checkpoint, folder, model_id, patients[::40])
     scores = evaluate(load_model(model_id, folder), data)
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "arm": arm.name,
         "seed": seed,
         "minutes": minutes,
