@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 import yaml
 from torch import nn
@@ -112,6 +113,19 @@ def _to_onnx(
         external_data=False,
         verbose=False,
     )
+    model = onnx.load(path)
+    _without_traces(model)
+    onnx.save(model, path)
+
+
+def _without_traces(model: onnx.ModelProto) -> None:
+    """Take out what the exporter notes of its own run: source lines, and with them paths of the machine."""
+    for part in (model, model.graph, *model.functions, *model.graph.node, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
 
 
 @torch.no_grad()

@@ -132,3 +132,12 @@ def test_the_built_in_zoo_is_sealed() -> None:
         assert set(listed) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {
             "card.yaml"
         }
+
+
+@pytest.mark.parametrize(
+    "graph", sorted(BUILT_IN_ZOO.glob("*/*.onnx")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_a_shipped_graph_holds_no_source_lines_or_paths(graph: Path) -> None:
+    content = graph.read_bytes()
+    for trace in (b"stack_trace", b'File "/', b"site-packages"):
+        assert trace not in content
