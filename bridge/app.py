@@ -38,7 +38,8 @@ from bridge.workflow.service import Service, audited
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from config import settings as site
-from models.predictor import Preference, check_preference
+from models.checks import check_preference
+from models.preference import Preference
 from models.registry import load_model
 
 __all__ = [

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bridge.rt.arrays import VoxelArray
 from bridge.rt.errors import error_context
 from models.openkbp.reader import OpenKbpPatient, list_patients, patient_folder, read_patient
-from models.predictor import NEUTRAL, DosePredictor, Preference, PreparedPredictor
+from models.predictor import DosePredictor, PreparedPredictor
+from models.preference import NEUTRAL, Preference
 
 __all__ = ["SliderResult", "measure_sliders"]
 

@@ -14,7 +14,7 @@ from bridge.cli import main
 from models.fdp.model import FdpModel
 from models.fdp.network import NetworkSettings
 from models.openkbp.reader import read_patient
-from models.predictor import Preference
+from models.preference import Preference
 from models.registry import load_model
 from models.training import fdp, synthetic, vqvae
 from tests.models import openkbp_patients

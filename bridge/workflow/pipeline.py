@@ -19,7 +19,9 @@ from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from bridge.workflow.naming import name_structures
 from config.structure_names import StructureNames
-from models.predictor import DosePredictor, Prediction, Preference, check_spacing
+from models.checks import check_spacing
+from models.predictor import DosePredictor, Prediction
+from models.preference import Preference
 from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
 from objective_extraction.settings import ExtractionSettings

@@ -13,7 +13,8 @@ from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import CaseResult, predict_case, prepare
 from config.settings import Settings
 from config.structure_names import StructureNames
-from models.predictor import DosePredictor, Preference, preference_of
+from models.predictor import DosePredictor
+from models.preference import Preference, preference_of
 from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
 
 __all__ = [

@@ -21,7 +21,8 @@ from models.fdp.condition import HI_UNIT, condition_of
 from models.fdp.frame import BOX, SPACING_MM, Frame, frame_of
 from models.fdp.parameters import FdpParameters
 from models.fdp.scope import scope_findings
-from models.predictor import Estimate, Preference
+from models.predictor import Estimate
+from models.preference import Preference
 from models.runtime.backend import Backend, OpenBackend
 from models.runtime.onnx_backend import OnnxBackend
 

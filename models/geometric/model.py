@@ -14,7 +14,8 @@ from bridge.rt.case import Anatomy
 from models.geometric.distance import axial_gap_mm, box_of, solid_voxels, surface_distance_mm
 from models.geometric.dose import expected_dose_gy
 from models.geometric.parameters import PARAMETERS_NAME, GeometricParameters
-from models.predictor import Estimate, Preference
+from models.predictor import Estimate
+from models.preference import Preference
 
 __all__ = ["GeometricModel", "Geometry", "geometry_of"]
 

@@ -23,7 +23,8 @@ from bridge.rt.dvh_prepared import prepare_dvhs
 from bridge.workflow.pipeline import prepare
 from config.structure_names import StructureNames
 from models.fdp.model import FdpModel, PreparedFdp
-from models.predictor import CheckedPredictor, Preference
+from models.predictor import CheckedPredictor
+from models.preference import Preference
 from models.registry import load_model
 
 DOSE_GRID_MM = 2.5

@@ -21,7 +21,7 @@ from bridge.rt.case import Anatomy
 from bridge.workflow.pipeline import prepare
 from config.structure_names import StructureNames
 from models.openkbp.reader import read_patient
-from models.predictor import COVER, NEUTRAL, SPARE, Preference
+from models.preference import COVER, NEUTRAL, SPARE, Preference
 from models.registry import load_model
 
 matplotlib.use("Agg")

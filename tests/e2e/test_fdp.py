@@ -20,7 +20,8 @@ from bridge.workflow.pipeline import prepare
 from config.structure_names import StructureNames
 from models.fdp.model import FdpModel
 from models.openkbp.reader import OpenKbpPatient, read_patient
-from models.predictor import CheckedPredictor, DosePredictor, Preference
+from models.predictor import CheckedPredictor, DosePredictor
+from models.preference import Preference
 from models.registry import BUILT_IN_ZOO, load_model
 from models.runtime.torch_backend import TorchBackend
 from tests.shared_data import shared_dir

@@ -15,7 +15,8 @@ import pytest
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal, Refusal
 from models.evaluation import evaluate
-from models.predictor import CheckedPredictor, Estimate, Preference
+from models.predictor import CheckedPredictor, Estimate
+from models.preference import Preference
 from models.registry import load_model
 from tests.models import openkbp_patients as synthetic
 from tests.shared_data import shared_dir

@@ -11,7 +11,7 @@ from models.geometric.fit import fit_geometric
 from models.geometric.model import GeometricModel
 from models.geometric.parameters import GeometricParameters
 from models.openkbp.reader import read_patient
-from models.predictor import NEUTRAL
+from models.preference import NEUTRAL
 from tests.models import openkbp_patients as synthetic
 
 TRUE = GeometricParameters(

@@ -12,7 +12,7 @@ from bridge.rt.volume import Mask
 from models.geometric.distance import axial_gap_mm, solid_voxels, surface_distance_mm
 from models.geometric.model import GeometricModel
 from models.geometric.parameters import GeometricParameters
-from models.predictor import NEUTRAL
+from models.preference import NEUTRAL
 from models.registry import load_model
 from tests.models.anatomies import box_anatomy, grid_of
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bridge.rt.errors import ModelRefusal
-from models.predictor import NEUTRAL, CheckedPredictor, Estimate, Preference, check_prediction, preference_of
+from models.checks import check_prediction
+from models.predictor import CheckedPredictor, Estimate
+from models.preference import NEUTRAL, Preference, preference_of
 from models.registry import load_model
 from tests.models.anatomies import box_anatomy
 

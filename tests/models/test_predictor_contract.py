@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bridge.rt.errors import ModelRefusal, StructureRefusal
-from models.predictor import NEUTRAL, DosePredictor, Preference
+from models.predictor import DosePredictor
+from models.preference import NEUTRAL, Preference
 from models.registry import list_models, load_model
 from tests.models.anatomies import box_anatomy
 

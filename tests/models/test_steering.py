@@ -10,7 +10,8 @@ import pytest
 
 from bridge.rt.case import Anatomy
 from models.card import Preferences
-from models.predictor import CheckedPredictor, Estimate, Preference
+from models.predictor import CheckedPredictor, Estimate
+from models.preference import Preference
 from models.registry import load_model
 from models.steering import WEIGHTS, SliderResult, measure_sliders
 from tests.models import openkbp_patients as synthetic

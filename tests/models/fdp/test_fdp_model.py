@@ -19,7 +19,8 @@ from models.fdp.condition import HI_UNIT
 from models.fdp.frame import BOX, SPACING_MM, frame_of
 from models.fdp.model import GRAPHS, FdpModel, PreparedFdp
 from models.fdp.parameters import FdpParameters
-from models.predictor import NEUTRAL, Estimate, Preference
+from models.predictor import Estimate
+from models.preference import NEUTRAL, Preference
 from tests.models.fdp import anatomies
 from tests.models.fdp.anatomies import (
     CENTRE_MM,
