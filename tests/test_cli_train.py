@@ -47,12 +47,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def steps() -> Iterator[dict[str, small.Steps]]:
-    """Networks of the smallest size, and clocks that run by steps."""
+def steps() -> Iterator[small.Steps]:
+    """Networks of the smallest size, and a clock that runs by steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NetworkSettings.__init__, "__defaults__", tuple(small.NETWORK.as_dict().values()))
         patch.setattr(synthetic, "CROP", small.BOX)
-        yield {"vqvae": small.Steps(patch, vqvae), "fdp": small.Steps(patch, fdp)}
+        yield small.Steps(patch)
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +89,12 @@ def test_the_exported_model_is_known_by_its_id_and_predicts(out: Path, data: Pat
 
 
 def test_training_goes_on_where_it_stopped(
-    out: Path, data: Path, steps: dict[str, small.Steps], capsys: pytest.CaptureFixture[str]
+    out: Path, data: Path, steps: small.Steps, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = steps["fdp"].taken
+    before = steps.taken
     minutes = small.Steps.minutes(STEPS + 1)
     assert run("train", "fdp", "--data", data, "--out", out, "--minutes", minutes, "--batch", 1, "--resume") == 0
-    assert steps["fdp"].taken - before == 1
+    assert steps.taken - before == 1
     assert torch.load(out / "fdp.pt", weights_only=True)["step"] == STEPS + 1
     assert "written: " in capsys.readouterr().out
 

@@ -16,33 +16,19 @@ import torch
 from torch import Tensor
 
 from bridge.rt.errors import ModelRefusal
-from models.fdp.blocks import channels_last
 from models.fdp.channels import CHANNELS
 from models.fdp.condition import beam_numbers
 from models.fdp.network import Fdp, NetworkSettings, inside_of
 from models.fdp.vqvae import VqVae
 from models.openkbp.reader import GANTRY_ANGLES_DEG
-from models.training.adversary import Adversary
-from models.training.clock import Budget, Record, learning_rate
 from models.training.dataset import Augmentation, Patient, Sample, sample_box
-from models.training.losses import dvh_loss, image_loss, spread_loss, total
+from models.training.loop import Training, train
+from models.training.losses import dvh_loss, image_loss, spread_loss
 from models.training.neutral import Neutral
-from models.training.optimizer import Optimizers
-from models.training.run import (
-    Averaged,
-    Place,
-    Progress,
-    load_checkpoint,
-    place,
-    require_no_checkpoint,
-    save_checkpoint,
-    state_of,
-)
+from models.training.run import Place, Progress, load_checkpoint, place
 from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
 
 __all__ = ["FdpSettings", "train_fdp"]
-
-CHECKPOINT = "fdp.pt"
 
 _BODY = CHANNELS.index("body")
 
@@ -108,14 +94,16 @@ class FdpSettings:
     without: tuple[int, ...] = ()
 
 
-class _Training:
+class _Training(Training):
     """The parts of Stage II that live over all steps."""
+
+    stage = "fdp"
+    columns = _COLUMNS
 
     def __init__(self, patients: Sequence[Patient], settings: FdpSettings, here: Place) -> None:
         self.patients = patients
         self.settings = settings
-        self.here = here
-        self.network = Fdp(settings.network).to(here.device)
+        network = Fdp(settings.network).to(here.device)
         self.stage1: VqVae | None = None
         if settings.stage1 is not None:
             content = load_checkpoint(settings.stage1, here.device, "vqvae")
@@ -125,18 +113,22 @@ class _Training:
                 )
             self.stage1 = VqVae(settings.network).to(here.device).eval().requires_grad_(False)
             self.stage1.load_state_dict(content["averaged"])
-            self.network.take_decoder(self.stage1.decoder.state_dict())
+            network.take_decoder(self.stage1.decoder.state_dict())
         if settings.start is not None:
             earlier = load_checkpoint(settings.start, here.device, "fdp", settings.network.as_dict())
-            self.network.load_state_dict(earlier["averaged"])
-        channels_last(self.network)
-        self.averaged = Averaged(self.network, 0.998)
-        self.optimizer = Optimizers(self.network, settings.rate, weight_decay=0.02)
-        self.adversary = Adversary(here.device)
+            network.load_state_dict(earlier["averaged"])
+        super().__init__(network, settings.rate, 0.998, 0.02, here)
         self.neutral = Neutral(patients, here.device, settings.without)
         self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)
-        self.wrapped = here.wrapped(self.network)
         self.queue: list[int] = []
+
+    def notes(self) -> dict[str, object]:
+        """Give the channels that were never shown."""
+        return {"without": list(self.settings.without)}
+
+    def said(self, losses: Mapping[str, float]) -> str:
+        """List the losses."""
+        return ", ".join(f"{name} {value:.2f}" for name, value in losses.items())
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """Cut the boxes of a step; every patient comes once before any comes twice."""
@@ -177,10 +169,10 @@ class _Training:
             neutral = self.neutral.boxes(sample)
             losses = wish_loss(dose, neutral, sample, wishes)
             parts = [
-                (0.5, losses["homogeneity"]),
+                (1.0, losses["homogeneity"]),
                 (0.5, losses["prescription"]),
-                (0.5, losses["organs"]),
-                (0.5, losses["elsewhere"]),
+                (2.0, losses["organs"]),
+                (0.3, losses["elsewhere"]),
             ]
             gy = {"prescription": "prescription_gy", "organs": "organs_gy", "elsewhere": "elsewhere_gy"}
             values = {gy.get(n, n): float(v.detach()) * (70.0 if n in gy else 1.0) for n, v in losses.items()}
@@ -206,10 +198,7 @@ class _Training:
         proposed, plan = dose * sample.where, sample.dose * sample.where
         if adversarial:
             parts.append((settings.adversarial, self.adversary.deception(proposed)))
-        self.optimizer.zero_grad(set_to_none=True)
-        total(parts).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
+        self.learn(parts)
         if adversarial:
             values["adversary"] = self.adversary.learn(plan, proposed)
         return values
@@ -242,57 +231,5 @@ def train_fdp(
     Path
         The checkpoint, with the averaged weights under ``"averaged"``.
     """
-    path = out / CHECKPOINT
-    if not resume:
-        require_no_checkpoint(path)
-    here = place()
     torch.manual_seed(settings.seed)
-    training = _Training(patients, settings, here)
-    rng = np.random.default_rng((settings.seed, here.rank))
-    spent_s, step = 0.0, 0
-    if resume:
-        content = load_checkpoint(path, here.device, "fdp", settings.network.as_dict())
-        training.network.load_state_dict(content["network"])
-        training.averaged.network.load_state_dict(content["averaged"])
-        training.optimizer.load_state_dict(content["optimizer"])
-        training.adversary.load(content["adversary"])
-        spent_s, step = content["spent_s"], content["step"]
-        rng = np.random.default_rng((settings.seed, here.rank, step))
-    record = Record(out / "fdp.csv", _COLUMNS)
-    budget = Budget(settings.minutes, spent_s)
-    saved = written = budget.elapsed_s
-
-    def save() -> None:
-        save_checkpoint(
-            path,
-            {
-                "stage": "fdp",
-                "network": state_of(training.wrapped),
-                "averaged": training.averaged.network.state_dict(),
-                "optimizer": training.optimizer.state_dict(),
-                "adversary": training.adversary.state(),
-                "settings": settings.network.as_dict(),
-                "without": list(settings.without),
-                "spent_s": budget.elapsed_s,
-                "step": step,
-            },
-        )
-
-    while (done := here.agreed(budget.progress)) < 1.0:
-        rate = learning_rate(done, settings.rate)
-        for group in training.optimizer.param_groups:
-            group["lr"] = rate
-        record.add(training.step(rng, done))
-        step += 1
-        training.averaged.update(training.network, step)
-        if here.leads and budget.elapsed_s - written > 30.0:
-            written = budget.elapsed_s
-            means = record.write(written / 60.0, step)
-            if progress is not None:
-                progress(done, f"step {step}, " + ", ".join(f"{name} {value:.2f}" for name, value in means.items()))
-        if here.leads and budget.elapsed_s - saved > 60.0:
-            saved = budget.elapsed_s
-            save()
-    if here.leads:
-        save()
-    return path
+    return train(_Training(patients, settings, place()), out, settings, resume, progress)

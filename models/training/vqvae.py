@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,25 +11,19 @@ import torch
 
 from models.fdp.network import NetworkSettings
 from models.fdp.vqvae import VqVae
-from models.training.adversary import Adversary
-from models.training.clock import Budget, Record, learning_rate
 from models.training.dataset import Patient
-from models.training.losses import total, uniformity_loss
-from models.training.optimizer import Optimizers
-from models.training.run import (
-    Averaged,
-    Progress,
-    load_checkpoint,
-    place,
-    require_no_checkpoint,
-    save_checkpoint,
-    state_of,
-)
+from models.training.loop import Training, train
+from models.training.losses import uniformity_loss
+from models.training.run import Place, Progress, place
 from models.training.synthetic import random_doses
 
 __all__ = ["VqVaeSettings", "train_vqvae"]
 
-CHECKPOINT = "vqvae.pt"
+_REVIVE_EVERY = 20
+"""Steps after which codes that nothing uses are put where doses are."""
+
+_REVIVE_UNTIL = 0.7
+"""Part of the budget after which the codes stay where they are."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,51 @@ class VqVaeSettings:
     adversarial_from: float = 0.4
 
 
+class _Training(Training):
+    """The parts of Stage I that live over all steps."""
+
+    stage = "vqvae"
+    columns = ("reconstruction_gy", "plans_gy", "commitment", "uniformity", "perplexity", "adversary")
+
+    def __init__(self, patients: Sequence[Patient], settings: VqVaeSettings, here: Place) -> None:
+        self.patients = patients
+        self.settings = settings
+        self.network = VqVae(settings.network).to(here.device)
+        super().__init__(self.network, settings.rate, 0.995, 0.01, here)
+
+    def said(self, losses: Mapping[str, float]) -> str:
+        """Give the error on plans, and how many codes are in use."""
+        return f"plans {losses.get('plans_gy', float('nan')):.2f} Gy, {losses['perplexity']:.0f} codes"
+
+    def step(self, rng: np.random.Generator, progress: float) -> dict[str, float]:
+        """Take one step; give its losses."""
+        settings = self.settings
+        doses, bodies, real = random_doses(self.patients, settings.batch, rng)
+        doses, bodies = doses.to(self.here.device), bodies.to(self.here.device)
+        decoded, codes = self.wrapped(doses, bodies)
+        error = (decoded - doses).abs()
+        uniformity = uniformity_loss(codes.latent)
+        parts = [(1.0, error.mean()), (1.0, codes.loss), (settings.uniformity, uniformity)]
+        values = {
+            "reconstruction_gy": 70.0 * float(error.detach().mean()),
+            "commitment": float(codes.loss.detach()),
+            "uniformity": float(uniformity.detach()),
+            "perplexity": float(codes.perplexity),
+        }
+        if bool(real.any()):
+            plans = doses[real] > 0.02
+            values["plans_gy"] = 70.0 * float(error.detach()[real][plans].mean())
+        adversarial = settings.adversarial > 0 and progress > settings.adversarial_from
+        if adversarial:
+            parts.append((settings.adversarial, self.adversary.deception(decoded)))
+        self.learn(parts)
+        if adversarial:
+            values["adversary"] = self.adversary.learn(doses, decoded)
+        if self.taken % _REVIVE_EVERY == _REVIVE_EVERY - 1 and progress < _REVIVE_UNTIL:
+            self.network.revive(doses, bodies)
+        return values
+
+
 def train_vqvae(
     patients: Sequence[Patient],
     out: Path,
@@ -85,90 +124,5 @@ def train_vqvae(
     Path
         The checkpoint, with the averaged weights under ``"averaged"``.
     """
-    path = out / CHECKPOINT
-    if not resume:
-        require_no_checkpoint(path)
-    here = place()
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng((settings.seed, here.rank))
-    network = VqVae(settings.network).to(here.device)
-    averaged = Averaged(network, 0.995)
-    optimizer = Optimizers(network, settings.rate, weight_decay=0.01)
-    adversary = Adversary(here.device)
-    spent_s, step = 0.0, 0
-    if resume:
-        content = load_checkpoint(path, here.device, "vqvae", settings.network.as_dict())
-        network.load_state_dict(content["network"])
-        averaged.network.load_state_dict(content["averaged"])
-        optimizer.load_state_dict(content["optimizer"])
-        adversary.load(content["adversary"])
-        spent_s, step = content["spent_s"], content["step"]
-        rng = np.random.default_rng((settings.seed, here.rank, step))
-    wrapped = here.wrapped(network)
-    record = Record(
-        out / "vqvae.csv", ("reconstruction_gy", "plans_gy", "commitment", "uniformity", "perplexity", "adversary")
-    )
-    budget = Budget(settings.minutes, spent_s)
-    saved = written = budget.elapsed_s
-
-    def save() -> None:
-        save_checkpoint(
-            path,
-            {
-                "stage": "vqvae",
-                "network": state_of(wrapped),
-                "averaged": averaged.network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "adversary": adversary.state(),
-                "settings": settings.network.as_dict(),
-                "spent_s": budget.elapsed_s,
-                "step": step,
-            },
-        )
-
-    while (done := here.agreed(budget.progress)) < 1.0:
-        rate = learning_rate(done, settings.rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        doses, bodies, real = random_doses(patients, settings.batch, rng)
-        doses, bodies = doses.to(here.device), bodies.to(here.device)
-        decoded, codes = wrapped(doses, bodies)
-        error = (decoded - doses).abs()
-        parts = [
-            (1.0, error.mean()),
-            (1.0, codes.loss),
-            (settings.uniformity, uniformity_loss(codes.latent)),
-        ]
-        values = {"commitment": float(codes.loss.detach()), "perplexity": float(codes.perplexity)}
-        values["uniformity"] = float(parts[2][1].detach())
-        values["reconstruction_gy"] = 70.0 * float(parts[0][1].detach())
-        if bool(real.any()):
-            plans = doses[real] > 0.02
-            values["plans_gy"] = 70.0 * float(error.detach()[real][plans].mean())
-        if settings.adversarial and done > settings.adversarial_from:
-            parts.append((settings.adversarial, adversary.deception(decoded)))
-        optimizer.zero_grad(set_to_none=True)
-        total(parts).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        if len(parts) == 4:
-            values["adversary"] = adversary.learn(doses, decoded)
-        step += 1
-        averaged.update(network, step)
-        if step % 20 == 0 and done < 0.7:
-            network.revive(doses, bodies)
-        record.add(values)
-        if here.leads and budget.elapsed_s - written > 20.0:
-            written = budget.elapsed_s
-            means = record.write(written / 60.0, step)
-            if progress is not None:
-                progress(
-                    done,
-                    f"step {step}, plans {means.get('plans_gy', float('nan')):.2f} Gy, {means['perplexity']:.0f} codes",
-                )
-        if here.leads and budget.elapsed_s - saved > 60.0:
-            saved = budget.elapsed_s
-            save()
-    if here.leads:
-        save()
-    return path
+    return train(_Training(patients, settings, place()), out, settings, resume, progress)

@@ -10,7 +10,7 @@ import torch
 
 from models.fdp.channels import CHANNELS, ORGANS
 from models.fdp.network import NetworkSettings
-from models.training import dataset, export, neutral, synthetic
+from models.training import dataset, export, loop, neutral, synthetic
 from models.training.clock import Budget, learning_rate
 from models.training.dataset import ROIS, Patient, Sample
 
@@ -89,7 +89,7 @@ class Steps:
 
     SECONDS = 61.0
 
-    def __init__(self, patch: pytest.MonkeyPatch, module: object) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.taken = 0
         self.progress: list[float] = []
         steps = self
@@ -108,8 +108,8 @@ class Steps:
             steps.progress.append(progress)
             return learning_rate(progress, highest)
 
-        patch.setattr(module, "Budget", StepBudget)
-        patch.setattr(module, "learning_rate", counted)
+        patch.setattr(loop, "Budget", StepBudget)
+        patch.setattr(loop, "learning_rate", counted)
 
     @classmethod
     def minutes(cls, steps: int) -> float:

@@ -195,13 +195,17 @@ def test_the_layout_of_weights_in_memory_changes_no_update() -> None:
         torch.testing.assert_close(other, one, msg=name, atol=1e-5, rtol=1e-4)
 
 
-def test_a_learning_rate_is_set_for_both() -> None:
+def test_a_learning_rate_is_set_for_both_and_is_three_times_as_high_for_the_layers_of_the_condition() -> None:
     network = networks()["resunet"]
     optimizers = Optimizers(network, 1e-2, 0.02)
-    assert [group["lr"] for group in optimizers.param_groups] == [1e-2, 1e-2]
-    assert [group["weight_decay"] for group in optimizers.param_groups] == [0.02, 0.02]
-    for group in optimizers.param_groups:
-        group["lr"] = 0.0
-    before = state(network)
+    first = state(network)
+    optimizers.set_rate(0.0)
     learn(network, optimizers, range(1))
-    assert all(torch.equal(value, before[name]) for name, value in state(network).items())
+    assert all(torch.equal(value, first[name]) for name, value in state(network).items())
+    optimizers.set_rate(1e-3)
+    muon, adam = (part["param_groups"] for part in optimizers.state_dict())
+    assert [group["lr"] for group in muon] == [1e-3]
+    rates = [group["lr"] for group in adam for _ in group["params"]]
+    assert set(rates) == {1e-3, 3e-3}
+    n_style = sum("style" in name.split(".") for name, _ in network.named_parameters())
+    assert rates.count(3e-3) == n_style

@@ -15,7 +15,7 @@ from bridge.rt.errors import ModelRefusal
 from models.fdp.channels import CHANNELS, CT_CHANNEL
 from models.fdp.network import Fdp
 from models.fdp.vqvae import VqVae
-from models.training import fdp, vqvae
+from models.training import fdp
 from models.training.dataset import Augmentation, Patient
 from models.training.export import network_of
 from models.training.fdp import FdpSettings, train_fdp
@@ -66,7 +66,7 @@ def trained(folder: Path, name: str) -> Path:
 def test_stage_one_with_the_same_seed_gives_the_same_weights_and_with_another_seed_others(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = small.Steps(monkeypatch, vqvae)
+    steps = small.Steps(monkeypatch)
     paths = [
         train_vqvae(patients, trained(tmp_path, str(number)), stage1(4, seed=seed, adversarial_from=0.2))
         for number, seed in enumerate((1, 1, 2))
@@ -81,7 +81,7 @@ def test_stage_one_with_the_same_seed_gives_the_same_weights_and_with_another_se
 def test_stage_one_resumes_where_it_stopped(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = small.Steps(monkeypatch, vqvae)
+    steps = small.Steps(monkeypatch)
     path = train_vqvae(patients, tmp_path, stage1(3))
     before = load_checkpoint(path, CPU, "vqvae")
     train_vqvae(patients, tmp_path, stage1(3), resume=True)  # the budget is spent
@@ -98,7 +98,7 @@ def test_stage_one_resumes_where_it_stopped(
 def test_stage_two_with_the_same_seed_gives_the_same_weights(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = small.Steps(monkeypatch, fdp)
+    steps = small.Steps(monkeypatch)
     augmentation = Augmentation(rotate=0.5)
     paths = [
         train_fdp(patients, trained(tmp_path, str(number)), stage2(10, seed=seed, augmentation=augmentation))
@@ -114,7 +114,7 @@ def test_stage_two_with_the_same_seed_gives_the_same_weights(
 def test_stage_two_resumes_where_it_stopped(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = small.Steps(monkeypatch, fdp)
+    steps = small.Steps(monkeypatch)
     said: list[tuple[float, str]] = []
     path = train_fdp(patients, tmp_path, stage2(3), progress=lambda part, text: said.append((part, text)))
     before = load_checkpoint(path, CPU, "fdp")
@@ -141,10 +141,10 @@ def test_resuming_without_a_checkpoint_is_refused(tmp_path: Path, patients: list
 def test_stage_two_starts_with_the_averaged_decoder_of_stage_one(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, vqvae)
+    small.Steps(monkeypatch)
     checkpoint = train_vqvae(patients, tmp_path, stage1(3))
     monkeypatch.setattr(Optimizers, "step", lambda self: None)  # nothing is learned
-    small.Steps(monkeypatch, fdp)
+    small.Steps(monkeypatch)
     path = train_fdp(patients, tmp_path, stage2(2, stage1=checkpoint))
     first = VqVae(small.NETWORK).eval()
     first.load_state_dict(small.weights(checkpoint, "averaged"))
@@ -161,7 +161,7 @@ def test_stage_two_starts_with_the_averaged_decoder_of_stage_one(
 def test_stage_two_can_start_from_an_earlier_one(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, fdp)
+    small.Steps(monkeypatch)
     earlier = train_fdp(patients, trained(tmp_path, "earlier"), stage2(2))
     monkeypatch.setattr(Optimizers, "step", lambda self: None)
     later = train_fdp(patients, trained(tmp_path, "later"), stage2(1, start=earlier))
@@ -171,9 +171,9 @@ def test_stage_two_can_start_from_an_earlier_one(
 def test_losses_join_and_leave_when_the_settings_say(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, vqvae)
+    small.Steps(monkeypatch)
     checkpoint = train_vqvae(patients, tmp_path, stage1(2))
-    steps = small.Steps(monkeypatch, fdp)
+    steps = small.Steps(monkeypatch)
     train_fdp(patients, tmp_path, stage2(20, stage1=checkpoint, dvh_from=0.3, wishes_from=0.5))
     rows = rows_of(tmp_path / "fdp.csv")
     kinds = set()
@@ -208,7 +208,7 @@ def test_channels_left_out_are_zeros_in_every_box(patients: list[Patient]) -> No
 def test_a_training_without_a_channel_never_hears_of_it(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, fdp)
+    small.Steps(monkeypatch)
     without = (CHANNELS.index("plate"), CHANNELS.index("ct"))
     rng = np.random.default_rng(0)
     changed = []
@@ -226,7 +226,7 @@ def test_a_training_without_a_channel_never_hears_of_it(
 def test_a_network_learns_one_patient_by_heart(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, fdp)
+    small.Steps(monkeypatch)
     settings = stage2(
         120, rate=2e-2, augmentation=Augmentation(0.0, 0.0), dvh_from=0.5, wishes_from=2.0, adversarial=0.0
     )
@@ -238,7 +238,7 @@ def test_a_network_learns_one_patient_by_heart(
 def test_the_codes_of_stage_one_learn_doses(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, vqvae)
+    small.Steps(monkeypatch)
     train_vqvae(patients[:1], tmp_path, stage1(60, rate=5e-3, adversarial=0.0))
     error = [float(row["reconstruction_gy"]) for row in rows_of(tmp_path / "vqvae.csv")]
     assert np.mean(error[-5:]) < 0.5 * np.mean(error[:3])
@@ -290,7 +290,7 @@ def test_a_blend_of_two_doses_has_both_bodies(patients: list[Patient]) -> None:
 def test_a_checkpoint_of_another_stage_is_not_taken_for_one_of_this(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, vqvae)
+    small.Steps(monkeypatch)
     checkpoint = train_vqvae(patients, tmp_path, stage1(1))
     with pytest.raises((ModelRefusal, RuntimeError)):
         network_of(checkpoint)
@@ -319,7 +319,7 @@ def test_a_checkpoint_from_before_masks_counts_the_whole_box(
 def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = small.Steps(monkeypatch, fdp)
+    steps = small.Steps(monkeypatch)
     settings = stage2(12, box=(16, 16, 16), wishes_from=0.3, augmentation=Augmentation(rotate=0.5))
     assert fdp._Training(patients, settings, fdp.place()).draw(np.random.default_rng(0)).dose.shape[2:] == (16, 16, 16)
     path = train_fdp(patients, tmp_path, settings)
@@ -332,7 +332,7 @@ def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
 def test_the_network_of_a_checkpoint_is_the_averaged_one(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.Steps(monkeypatch, fdp)
+    small.Steps(monkeypatch)
     path = train_fdp(patients, tmp_path, stage2(3))
     network = network_of(path)
     assert isinstance(network, Fdp)
