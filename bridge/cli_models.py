@@ -139,7 +139,7 @@ def train_fdp_command(
     folder: TrainedTo,
     minutes: Minutes = 120.0,
     stage1: Annotated[Path | None, typer.Option(help="Checkpoint of `train vqvae`; without it no Stage I.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Checkpoint of an earlier `train fdp` to start from.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint or model folder to start from.")] = None,
     resume: Resume = False,
     seed: Seed = 1,
     batch: Annotated[int, typer.Option(min=1, help="Boxes a step.")] = 2,

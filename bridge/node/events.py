@@ -68,6 +68,7 @@ class EventReporter:
             try:
                 self._sink(event)
             except Exception:
+                # whoever listens must not stop the node
                 logger.exception("The receiver of node events failed on %s", code)
 
 

@@ -281,6 +281,7 @@ class Listener(ThreadedAssociationServer):
             except OSError:
                 self.events.report("connection-lost", "info", "A connection broke before it said anything.", host=host)
             except Exception:
+                # one connection must not end the thread that takes the others
                 self.handle_error(connection, client_address)
             finally:
                 self.shutdown_request(connection)

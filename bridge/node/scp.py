@@ -138,6 +138,7 @@ class StorageScp:
         try:
             receipt = self._spool.receive(event.dataset_path, source, announced)
         except Exception as error:
+            # the peer is told of every failure, a bug of ours too: it still has the object and can send it again
             answer.Status = status_of_error(error)
             code, message = "internal", "The instance could not be stored for an unexpected reason."
             if isinstance(error, BridgeError):
@@ -170,5 +171,6 @@ class StorageScp:
         try:
             self._on_stored(receipt)
         except Exception:
+            # the instance is stored and will be found at the next start: what follows it must not take that back
             logger.exception("The receiver of stored instances failed")
         return answer

@@ -148,6 +148,7 @@ class WatchedFolder:
             try:
                 wait_s = self.walk()
             except Exception:
+                # a share that is away comes back: keep walking
                 logger.exception("Walking the watched folder failed")
                 self.events.report("folder-unreadable", "warning", "The watched folder cannot be read.")
                 wait_s = self._settings.rescan_s
@@ -231,6 +232,7 @@ class WatchedFolder:
         try:
             self._on_stored(receipt)
         except Exception:
+            # the instance is stored and will be found at the next start: what follows it must not take that back
             logger.exception("The receiver of stored instances failed")
 
     def _remove_if_unchanged(self, path: Path, status: os.stat_result) -> None:

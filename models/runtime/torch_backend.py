@@ -17,7 +17,7 @@ from bridge.rt.errors import ModelRefusal
 from models.fdp.network import Fdp, NetworkSettings
 from models.fdp.parameters import FdpParameters
 
-__all__ = ["TorchBackend"]
+__all__ = ["TorchBackend", "read_network"]
 
 
 class TorchBackend:
@@ -37,32 +37,14 @@ class TorchBackend:
     """
 
     def __init__(self, folder: Path, graphs: tuple[str, ...]) -> None:
-        parameters = FdpParameters.read(folder)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = Fdp(
-            NetworkSettings(
-                parameters.backbone, parameters.widths, parameters.latent, parameters.style, parameters.masked
-            )
-        )
+        network = read_network(folder, graphs)
         self._parts: dict[str, nn.Module] = {}
         self._outputs: dict[str, list[str]] = {}
         self._inputs: dict[str, dict[str, tuple[int, ...]]] = {}
         for graph in graphs:
             content = _graph(folder, graph)
-            part = network.get_submodule(graph)
-            weights = {
-                tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in content.initializer
-            }
-            wanted = part.state_dict()
-            unlike = [
-                name for name, value in wanted.items() if name not in weights or weights[name].shape != value.shape
-            ]
-            if unlike:
-                raise ModelRefusal(
-                    "graph-weights", f"{graph}.onnx does not hold the weight {unlike[0]!r} of the network.", graph=graph
-                )
-            part.load_state_dict({name: weights[name] for name in wanted})
-            self._parts[graph] = part.eval().to(self._device)
+            self._parts[graph] = network.get_submodule(graph).eval().to(self._device)
             self._inputs[graph] = {
                 value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
                 for value in content.input
@@ -89,6 +71,33 @@ class TorchBackend:
         ]
         results = self._parts[graph](*feed)
         return {name: value.cpu().numpy() for name, value in zip(self._outputs[graph], results, strict=False)}
+
+
+def read_network(folder: Path, graphs: tuple[str, ...]) -> Fdp:
+    """Give FDP's networks with the weights that a model folder's graphs hold.
+
+    Raises
+    ------
+    ModelRefusal
+        A graph cannot be loaded, or does not hold the weights of the network that the parameters describe.
+    """
+    parameters = FdpParameters.read(folder)
+    sizes = (parameters.widths, parameters.latent, parameters.style, parameters.masked)
+    network = Fdp(NetworkSettings(parameters.backbone, *sizes))
+    for graph in graphs:
+        part = network.get_submodule(graph)
+        weights = {
+            tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+            for tensor in _graph(folder, graph).initializer
+        }
+        wanted = part.state_dict()
+        unlike = [name for name, value in wanted.items() if name not in weights or weights[name].shape != value.shape]
+        if unlike:
+            raise ModelRefusal(
+                "graph-weights", f"{graph}.onnx does not hold the weight {unlike[0]!r} of the network.", graph=graph
+            )
+        part.load_state_dict({name: weights[name] for name in wanted})
+    return network
 
 
 def _graph(folder: Path, graph: str) -> onnx.GraphProto:

@@ -18,9 +18,11 @@ from torch import Tensor
 from bridge.rt.errors import ModelRefusal
 from models.fdp.channels import CHANNELS
 from models.fdp.condition import beam_numbers
+from models.fdp.model import GRAPHS
 from models.fdp.network import Fdp, NetworkSettings, inside_of
 from models.fdp.vqvae import VqVae
 from models.openkbp.reader import GANTRY_ANGLES_DEG
+from models.runtime.torch_backend import read_network
 from models.training.dataset import Augmentation, Patient, Sample, sample_box
 from models.training.loop import Training, train
 from models.training.losses import dvh_loss, image_loss, spread_loss
@@ -51,7 +53,7 @@ class FdpSettings:
     stage1
         Checkpoint of Stage I, or None to start the decoder at random and do without the latent loss.
     start
-        Checkpoint of an earlier Stage II to start from, or None.
+        Checkpoint of an earlier Stage II to start from, or a model's folder, or None.
     seed
         Of everything drawn at random.
     batch
@@ -115,8 +117,7 @@ class _Training(Training):
             self.stage1.load_state_dict(content["averaged"])
             network.take_decoder(self.stage1.decoder.state_dict())
         if settings.start is not None:
-            earlier = load_checkpoint(settings.start, here.device, "fdp", settings.network.as_dict())
-            network.load_state_dict(earlier["averaged"])
+            network.load_state_dict(_weights_of(settings.start, settings.network, here.device))
         super().__init__(network, settings.rate, 0.998, 0.02, here)
         self.neutral = Neutral(patients, here.device, settings.without)
         self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)
@@ -202,6 +203,19 @@ class _Training(Training):
         if adversarial:
             values["adversary"] = self.adversary.learn(plan, proposed)
         return values
+
+
+def _weights_of(start: Path, wanted: NetworkSettings, device: torch.device) -> Mapping[str, Tensor]:
+    """Read the weights of a checkpoint, or of a model's folder: what ships can be trained on."""
+    if not start.is_dir():
+        averaged: Mapping[str, Tensor] = load_checkpoint(start, device, "fdp", wanted.as_dict())["averaged"]
+        return averaged
+    network = read_network(start, GRAPHS)
+    if network.settings != wanted:
+        raise ModelRefusal(
+            "checkpoint-network", f"Model {start.name!r} has a network of other sizes.", model=start.name
+        )
+    return network.state_dict()
 
 
 def _decoder_sizes(settings: Mapping[str, object]) -> list[object]:

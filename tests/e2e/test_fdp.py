@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bridge.dicom.assemble import collect, read_case
 from bridge.rt.anatomy import anatomy_of
@@ -60,16 +61,19 @@ def by_dicom(patient: str, out: Path, *options: str) -> Anatomy:
 def test_a_patient_gets_the_same_dose_by_dicom(
     fdp: DosePredictor, patient: OpenKbpPatient, dose: Dose, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """On a 2.5 mm grid from contours, and on OpenKBP's own voxels: 0.3 Gy apart on average where dose is possible."""
+    """On a 2.5 mm grid from contours, and on OpenKBP's own voxels: 0.3 Gy apart on average where dose is possible.
+
+    Read by splines, as the model itself changes grids: trilinear reading would blur the plan's own dose by 0.4 Gy.
+    """
     anatomy = by_dicom("pt_201", tmp_path, *options)
     sent = fdp.predict(anatomy).dose
     # the two frames of reference differ by a shift: the centre of the highest target tells it
     shift = centroid_mm(patient.anatomy.masks["PTV70"]) - centroid_mm(anatomy.masks["PTV_7000"])
     affine = sent.grid.affine.copy()
     affine[:3, 3] += shift
-    moved = replace(sent.grid, affine=affine, frame_of_reference_uid=dose.grid.frame_of_reference_uid)
-    same_place = Dose(sent.values, moved).resampled(to=dose.grid, outside=0.0)
-    difference = np.abs(same_place.values - dose.values)[patient.possible_dose]
+    step = np.linalg.inv(affine) @ dose.grid.affine
+    same_place = ndimage.affine_transform(sent.values, step[:3, :3], step[:3, 3], output_shape=dose.grid.shape, order=3)
+    difference = np.abs(same_place - dose.values)[patient.possible_dose]
     assert difference.mean() < 0.3
 
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
 
 from bridge.rt.arrays import VoxelArray
-from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
-from models.fdp.channels import CHANNELS, MIRRORED, ORGANS
-from models.fdp.condition import HI_UNIT
-from models.fdp.frame import BOX, SPACING_MM, frame_of
-from models.fdp.model import GRAPHS, FdpModel, PreparedFdp
-from models.fdp.parameters import FdpParameters
-from models.predictor import Estimate
+from models.fdp.channels import CHANNELS, MIRRORED
+from models.fdp.frame import BOX, frame_of
+from models.fdp.model import FdpModel
 from models.preference import NEUTRAL, Preference
 from tests.models.fdp import anatomies
 from tests.models.fdp.anatomies import (
@@ -27,116 +19,27 @@ from tests.models.fdp.anatomies import (
     HEAD_FIRST_SUPINE,
     Box,
     all_orientations,
-    box_mask,
     patient,
     patient_grid,
     positions,
 )
-
-HI, PAROTID_R, PAROTID_L = 0, 1 + ORGANS.index("Parotid_R"), 1 + ORGANS.index("Parotid_L")
-COUNT, COSINES, SINES = 8, slice(9, 13), slice(13, 17)
-
-PARAMETERS = FdpParameters(
-    channels=CHANNELS,
-    box=BOX,
-    spacing_mm=SPACING_MM,
-    backbone="resunet",
-    widths=(8, 8, 8),
-    latent=16,
-    style=8,
-    masked=True,
-    spread_factor=1.5,
-    gantry_angles_deg=(0.0, 100.0),
+from tests.models.fdp.known_networks import (
+    COSINES,
+    COUNT,
+    PARAMETERS,
+    PAROTID_L,
+    PAROTID_R,
+    SINES,
+    KnownNetworks,
+    estimate,
+    field_of,
+    prepared,
+    smooth,
+    usual,
+    usual_prepared,
+    well_within,
+    within_frame,
 )
-
-Answer = Callable[[VoxelArray, VoxelArray, int], VoxelArray]
-"""From channels ``(C, z, y, x)``, condition and number of the call to a box ``(z, y, x)`` over the highest level."""
-
-
-def level(channels: VoxelArray, condition: VoxelArray, number: int) -> VoxelArray:
-    return channels[CHANNELS.index("level")]
-
-
-def tenth(channels: VoxelArray, condition: VoxelArray, number: int) -> VoxelArray:
-    return np.full(BOX, 0.1, dtype=np.float32)
-
-
-@dataclass
-class KnownNetworks:
-    """A backend that hands the channels on as features, and answers from them."""
-
-    dose: Answer = level
-    spread: Answer = tenth
-    name: str = "known"
-    encoded: list[VoxelArray] = field(default_factory=list)
-    conditions: list[VoxelArray] = field(default_factory=list)
-
-    def run(self, graph: str, inputs: Mapping[str, VoxelArray]) -> dict[str, VoxelArray]:
-        if graph == "encoder":
-            (channels,) = inputs.values()
-            assert channels.shape == (1, len(CHANNELS), *BOX)
-            self.encoded.append(channels)
-            return {"fine": channels}
-        assert graph == "proposer"
-        assert set(inputs) == {"fine", "condition"}
-        (channels,), (condition,) = inputs["fine"], inputs["condition"]
-        number = len(self.conditions)
-        self.conditions.append(condition)
-        return {
-            "dose": self.dose(channels, condition, number)[None, None],
-            "spread": self.spread(channels, condition, number)[None, None],
-        }
-
-
-def prepared(networks: KnownNetworks, anatomy: Anatomy, mirror_average: bool = False) -> PreparedFdp:
-    return FdpModel(PARAMETERS, networks, mirror_average).prepare(anatomy)
-
-
-def estimate(networks: KnownNetworks, anatomy: Anatomy, wish: Preference = NEUTRAL) -> Estimate:
-    return prepared(networks, anatomy).estimate(wish)
-
-
-@cache
-def usual() -> Anatomy:
-    return patient()
-
-
-@cache
-def _usual_prepared(mirror_average: bool) -> PreparedFdp:
-    return prepared(KnownNetworks(), usual(), mirror_average)
-
-
-def usual_prepared(networks: KnownNetworks, mirror_average: bool = False) -> PreparedFdp:
-    """The usual patient as prepared once: the features are the channels, whatever the networks answer."""
-    return replace(_usual_prepared(mirror_average), model=FdpModel(PARAMETERS, networks, mirror_average))
-
-
-def smooth(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """A cubic field over the highest level that is different in every direction; splines reproduce it."""
-    u, v, w = (c - m for c, m in zip((x, y, z), CENTRE_MM, strict=True))
-    return (0.6 + 2e-3 * u + 1e-8 * u**3) * (0.9 - 1e-3 * v) * (0.8 + 1e-3 * w - 2e-6 * w**2)
-
-
-def field_of(anatomy: Anatomy) -> Answer:
-    """The smooth field in the frame of an anatomy; for one box."""
-    frame = frame_of(anatomy)
-    assert len(frame.starts) == 1
-    z, y, x = np.meshgrid(*(axis.centres_mm for axis in frame.axes), indexing="ij")
-    values = smooth(x, y, z).astype(np.float32)
-    return lambda channels, condition, number: values
-
-
-def within_frame(anatomy: Anatomy) -> np.ndarray:
-    """Whether the centre of each voxel of the grid lies in the frame."""
-    inside = np.ones(anatomy.grid.shape, dtype=bool)
-    for axis, place in zip(reversed(frame_of(anatomy).axes), positions(anatomy.grid), strict=True):
-        inside &= (place > axis.edges_mm[0]) & (place < axis.edges_mm[-1])
-    return inside
-
-
-def well_within(grid_anatomy: Anatomy, box: Box, by_mm: float) -> np.ndarray:
-    shrunk = tuple((low + by_mm, high - by_mm) for low, high in box)
-    return box_mask(grid_anatomy.grid, (shrunk[0], shrunk[1], shrunk[2])).values == 1
 
 
 class TestPlace:
@@ -355,167 +258,6 @@ class TestBeams:
             assert np.abs(here - there).max() < 2e-3
         for here, there in zip(alike.conditions, other.conditions, strict=True):
             np.testing.assert_allclose(there, here, atol=1e-6)
-
-
-class TestWishes:
-    def test_without_one_the_condition_says_nothing_of_it(self) -> None:
-        networks = KnownNetworks()
-        usual_prepared(networks).estimate(NEUTRAL)
-        assert not networks.conditions[0][:8].any()
-        assert len(networks.conditions) == 1
-
-    @pytest.mark.parametrize("organ", ORGANS)
-    def test_each_weight_goes_to_its_own_organ(self, organ: str) -> None:
-        networks = KnownNetworks()
-        got = usual_prepared(networks).estimate(Preference("test", oar_weights={organ: 1.25}))
-        wanted = np.zeros(8)
-        wanted[1 + ORGANS.index(organ)] = 1.0
-        np.testing.assert_allclose(networks.conditions[0][:8], wanted, atol=1e-6)
-        assert got.findings == ()
-
-    def test_the_common_weight_goes_to_all_and_is_multiplied_into_single_ones(self) -> None:
-        networks = KnownNetworks()
-        wish = Preference("test", oar_weight=1.25, oar_weights={"Parotid_L": 0.8})
-        usual_prepared(networks).estimate(wish)
-        wanted = np.array([0.0, 1, 1, 1, 0, 1, 1, 1])
-        np.testing.assert_allclose(networks.conditions[0][:8], wanted, atol=1e-6)
-
-    @pytest.mark.parametrize(("asked", "held"), [(2.0, 1.45), (1.46, 1.45), (0.69, 0.7), (0.0, 0.7)])
-    def test_weights_beyond_training_are_held_and_that_is_said(self, asked: float, held: float) -> None:
-        networks = KnownNetworks()
-        got = usual_prepared(networks).estimate(Preference("test", oar_weights={"Parotid_L": asked}))
-        assert networks.conditions[0][PAROTID_L] == pytest.approx(np.log(held) / np.log(1.25), abs=1e-6)
-        (finding,) = got.findings
-        assert (finding.code, finding.severity, dict(finding.where)) == (
-            "preference-limited", "warning", {"roi": "Parotid_L"},
-        )  # fmt: skip
-        assert f"{asked:.2f}" in finding.message
-        assert f"{held:.2f}" in finding.message
-
-    @pytest.mark.parametrize("weight", [1.45, 0.7, 1.0])
-    def test_weights_up_to_the_limits_are_not_remarked(self, weight: float) -> None:
-        assert usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=weight)).findings == ()
-
-    def test_limits_are_remarked_for_the_organs_that_the_patient_has(self) -> None:
-        got = usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=1.2, oar_weights={"Larynx": 2.0}))
-        assert got.findings == ()
-        got = usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=1.6))
-        assert {finding.where["roi"] for finding in got.findings} == set(anatomies.ORGANS)
-
-
-def striped(channels: VoxelArray, condition: VoxelArray, number: int) -> VoxelArray:
-    """In the high target 0.9, 1.0 and 1.05 in equal layers of rows, whatever the wish."""
-    y = np.arange(BOX[1])[:, None] % 3
-    values = np.choose(y, np.array([0.9, 1.0, 1.05], dtype=np.float32)[:, None, None])
-    return np.asarray(np.broadcast_to(values, BOX) * (channels[CHANNELS.index("target_high")] > 0), dtype=np.float32)
-
-
-class TestHomogeneity:
-    """The neutral index of :func:`striped` is (1.05 - 0.9) / 1.0 = 0.15."""
-
-    def test_neutral_is_d2_less_d98_over_d50_of_the_highest_target(self) -> None:
-        targets: dict[str, tuple[float, Box]] = {"PTV": (70.0, ((12, 44), (-24, 24), (-32, 32)))}
-        assert prepared(KnownNetworks(striped), patient(targets=targets)).neutral_hi == pytest.approx(0.15, abs=1e-6)
-
-    def test_the_other_targets_do_not_count(self) -> None:
-        """A dose of the levels is the same in all of the high target's whole voxels, and 0.8 in the other."""
-
-        def levels(channels: VoxelArray, *_: object) -> VoxelArray:
-            return np.where(channels[CHANNELS.index("target_high")] > 0, 1.0, 0.8).astype(np.float32)
-
-        assert usual_prepared(KnownNetworks(levels)).neutral_hi == pytest.approx(0.0, abs=1e-6)
-
-    @pytest.mark.parametrize("offset", [-0.045, -0.02, 0.0, 0.03, 0.07])
-    def test_a_wish_is_told_against_the_neutral_index(self, offset: float) -> None:
-        networks = KnownNetworks(striped)
-        got = usual_prepared(networks).estimate(Preference("test", hi=0.15 + offset))
-        neutral, wish = networks.conditions
-        assert not neutral[:8].any()
-        assert wish[HI] == pytest.approx(offset / HI_UNIT, abs=1e-4)
-        assert not wish[1:8].any()
-        assert got.findings == ()
-
-    @pytest.mark.parametrize(("asked", "steps", "held"), [(0.02, -1.0, 0.1), (0.09, -1.0, 0.1), (0.4, 1.5, 0.225)])
-    def test_a_wish_beyond_training_is_held_and_that_is_said(self, asked: float, steps: float, held: float) -> None:
-        networks = KnownNetworks(striped)
-        got = usual_prepared(networks).estimate(Preference("test", hi=asked))
-        assert networks.conditions[-1][HI] == pytest.approx(steps)
-        (finding,) = got.findings
-        assert (finding.code, finding.severity) == ("preference-limited", "warning")
-        for number in (asked, 0.15, held):
-            assert f"{number:.3f}" in finding.message
-
-    def test_the_neutral_index_is_asked_for_once(self) -> None:
-        networks = KnownNetworks(striped)
-        before = usual_prepared(networks)
-        for hi in (0.12, 0.14, 0.16):
-            before.estimate(Preference("test", hi=hi))
-        assert len(networks.conditions) == 1 + 3
-
-    def test_a_highest_target_that_fills_no_voxel_of_the_frame_has_an_index_all_the_same(self) -> None:
-        """A boost of 1.6 mm beside a large target: its fullest voxels count, as they do for the frame."""
-        targets: dict[str, tuple[float, Box]] = {
-            "boost": (70.0, ((12, 13.6), (-20, 20), (-32, 32))),
-            "PTV": (56.0, ((16, 44), (-20, 20), (-32, 32))),
-        }
-        networks = KnownNetworks(lambda *_: np.full(BOX, 0.9, dtype=np.float32))
-        before = prepared(networks, patient(targets=targets))
-        assert before.neutral_hi == pytest.approx(0.0, abs=1e-6)
-        before.estimate(Preference("test", hi=0.02))
-        assert networks.conditions[-1][HI] == pytest.approx(0.4, abs=1e-4)
-
-
-class TestFolder:
-    def folder(self, path: Path, **changes: object) -> Path:
-        content = PARAMETERS.model_dump(mode="json") | changes
-        (path / "parameters.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        return path
-
-    def test_the_graphs_are_opened_from_the_folder(self, tmp_path: Path) -> None:
-        opened: list[tuple[Path, tuple[str, ...]]] = []
-
-        def open_backend(folder: Path, graphs: tuple[str, ...]) -> KnownNetworks:
-            opened.append((folder, graphs))
-            return KnownNetworks()
-
-        model = FdpModel.from_folder(self.folder(tmp_path), open_backend, mirror_average=True)
-        assert model.parameters == PARAMETERS
-        assert model.mirror_average
-        assert opened == [(tmp_path, GRAPHS)]
-
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"channels": [*CHANNELS[:5], "Parotid_L", "Parotid_R", *CHANNELS[7:]]},
-            {"channels": CHANNELS[:-1]},
-            {"box": [64, 64, 96]},
-            {"spacing_mm": [3.0, 4.0, 4.5]},
-        ],
-    )
-    def test_a_model_for_other_channels_or_another_frame_is_refused(
-        self, tmp_path: Path, changes: dict[str, object]
-    ) -> None:
-        """Exchanged parotids have the right shape: only their names tell."""
-        with pytest.raises(ModelRefusal) as raised:
-            FdpModel.from_folder(self.folder(tmp_path, **{k: list(v) for k, v in changes.items()}), self.never)  # type: ignore[call-overload]
-        assert raised.value.code == "model-frame"
-
-    @pytest.mark.parametrize(
-        "changes", [{"spread_factor": 0.0}, {"spread_factor": float("nan")}, {"gantry_angles_deg": []}, {"more": 1}]
-    )
-    def test_parameters_that_make_no_sense_are_refused(self, tmp_path: Path, changes: dict[str, object]) -> None:
-        with pytest.raises(ModelRefusal) as raised:
-            FdpModel.from_folder(self.folder(tmp_path, **changes), self.never)
-        assert raised.value.code == "parameters-invalid"
-
-    def test_a_folder_without_parameters_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelRefusal) as raised:
-            FdpModel.from_folder(tmp_path, self.never)
-        assert raised.value.code == "parameters-invalid"
-
-    @staticmethod
-    def never(folder: Path, graphs: tuple[str, ...]) -> KnownNetworks:
-        raise AssertionError("nothing is opened that is refused")
 
 
 def test_what_the_scope_says_goes_with_every_estimate() -> None:

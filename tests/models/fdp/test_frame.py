@@ -11,7 +11,7 @@ from bridge.rt.case import Anatomy
 from bridge.rt.errors import GeometryRefusal, ModelRefusal
 from bridge.rt.grid import Grid
 from models.fdp.axes import Axis
-from models.fdp.frame import BOX, SPACING_MM, Frame, frame_of
+from models.fdp.frame import BOX, MARGIN_MM, SPACING_MM, Frame, frame_of
 from tests.models.fdp.anatomies import CENTRE_MM, Box, all_orientations, box_mask, patient, patient_grid
 
 MIDDLE_ZYX = np.array(CENTRE_MM[::-1])
@@ -52,7 +52,7 @@ def test_the_boxes_hold_every_target_with_its_border(first: tuple[int, int, int]
     )
     frame = frame_of(only(box))
     room = room_zyx(frame, box)
-    assert room[0].min() >= 24.0 - 1e-6
+    assert room[0].min() >= MARGIN_MM - 1e-6
     assert room[1:].min() >= 12.0 - 1e-6
     assert frame.shape == BOX
     assert frame.starts == (0,)
@@ -62,7 +62,8 @@ def test_the_boxes_hold_every_target_with_its_border(first: tuple[int, int, int]
 def test_the_voxels_of_the_frame_are_3_x_4_x_4_mm() -> None:
     frame = frame_of(patient())
     assert tuple(axis.step_mm for axis in frame.axes) == SPACING_MM == (3.0, 4.0, 4.0)
-    assert frame.shape == BOX == (64, 64, 104)
+    assert frame.shape == BOX == (96, 80, 104)
+    assert MARGIN_MM == 36.0
 
 
 def test_the_isocentre_is_the_middle_of_all_targets_together() -> None:
@@ -86,8 +87,8 @@ def test_across_the_boxes_lie_half_way_between_the_targets_and_the_body() -> Non
 
 
 def test_the_border_of_the_targets_comes_before_the_middle_of_the_body() -> None:
-    """In y the target is 220 mm of the box's 256 mm: of the way to the middle of the body 6 mm can be gone, not 40."""
-    box: Box = ((-20, 20), (-120, 100), (-20, 20))
+    """In y the target is 284 mm of the box's 320 mm: of the way to the middle of the body 6 mm can be gone, not 40."""
+    box: Box = ((-20, 20), (-148, 136), (-20, 20))
     frame = frame_of(only(box, (320.0, 480.0, 240.0), body=((-160, 160), (-100, 240), (-120, 120))))
     assert room_zyx(frame, box)[1].tolist() == pytest.approx([12.0, 24.0])
 
@@ -101,27 +102,27 @@ def test_only_the_body_beside_the_targets_says_where_its_middle_is() -> None:
 
 
 def test_a_long_target_takes_several_boxes() -> None:
-    """400 mm and 24 mm on either side are 149.3 voxels of 3 mm, so 150: four boxes of 64 that overlap by half."""
+    """400 mm and 36 mm on either side are 157.3 voxels of 3 mm, so 158: three boxes of 96, each half over the next."""
     box: Box = ((-20, 20), (-20, 20), (-200, 200))
     frame = frame_of(only(box, (320.0, 240.0, 480.0)))
-    assert frame.shape == (150, 64, 104)
-    assert frame.starts == (0, 29, 57, 86)
-    assert room_zyx(frame, box)[0].tolist() == pytest.approx([25.0, 25.0])
+    assert frame.shape == (158, 80, 104)
+    assert frame.starts == (0, 31, 62)
+    assert room_zyx(frame, box)[0].tolist() == pytest.approx([37.0, 37.0])
 
 
-@pytest.mark.parametrize("half_mm", [72, 74, 76, 100, 122, 124, 200, 300])
+@pytest.mark.parametrize("half_mm", [106, 108, 110, 150, 180, 182, 200, 300])
 def test_the_boxes_of_a_long_target_leave_nothing_out(half_mm: int) -> None:
     box: Box = ((-20, 20), (-20, 20), (-half_mm, half_mm))
     frame = frame_of(only(box, (320.0, 240.0, 640.0)))
     assert (frame.starts[0], frame.starts[-1]) == (0, frame.shape[0] - BOX[0])
     assert np.diff(frame.starts, append=frame.starts[-1] + 1).max() <= BOX[0] / 2
-    assert room_zyx(frame, box)[0].min() >= 24.0 - 1e-6
-    # one box up to 144 mm: 192 mm less the two margins
-    assert (len(frame.starts) == 1) == (half_mm <= 72)
+    assert room_zyx(frame, box)[0].min() >= MARGIN_MM - 1e-6
+    # one box up to 216 mm: 288 mm less the two margins
+    assert (len(frame.starts) == 1) == (half_mm <= 108)
 
 
 class TestJoined:
-    FRAME = Frame((Axis(0.0, 3.0, 150), Axis(0.0, 4.0, 64), Axis(0.0, 4.0, 104)), (0, 29, 57, 86), (0.0, 0.0, 0.0))
+    FRAME = Frame((Axis(0.0, 3.0, 225), Axis(0.0, 4.0, 80), Axis(0.0, 4.0, 104)), (0, 43, 86, 129), (0.0, 0.0, 0.0))
 
     def test_a_field_that_is_cut_comes_back(self) -> None:
         field = np.random.default_rng(0).random(self.FRAME.shape, dtype=np.float32)
@@ -130,19 +131,19 @@ class TestJoined:
         np.testing.assert_allclose(self.FRAME.joined(boxes), field, rtol=1e-5)
 
     def test_channels_are_cut_along_z(self) -> None:
-        field = np.broadcast_to(np.arange(150, dtype=np.float32)[None, :, None, None], (2, *self.FRAME.shape))
+        field = np.broadcast_to(np.arange(225, dtype=np.float32)[None, :, None, None], (2, *self.FRAME.shape))
         for start, box in zip(self.FRAME.starts, self.FRAME.boxes(field), strict=True):
             assert box.shape == (2, *BOX)
-            assert box[1, :, 3, 5].tolist() == list(range(start, start + 64))
+            assert box[1, :, 3, 5].tolist() == list(range(start, start + 96))
 
     def test_where_boxes_disagree_the_nearer_to_its_middle_counts_more_and_there_is_no_step(self) -> None:
         """Boxes of 0, 1, 0, 1: along z each share is between, and no slice differs from the next by a jump."""
         boxes = [np.full(BOX, float(number % 2), dtype=np.float32) for number in range(4)]
         along = self.FRAME.joined(boxes)[:, 10, 20]
-        # slice 40: 24 from the far end of box 0, 12 from the near end of box 1
-        assert along[40] == pytest.approx(12 / (24 + 12))
-        assert along[:29].tolist() == [0.0] * 29
-        assert along[-29:].tolist() == [1.0] * 29
+        # slice 60: 36 from the far end of box 0, 18 from the near end of box 1
+        assert along[60] == pytest.approx(18 / (36 + 18))
+        assert along[:43].tolist() == [0.0] * 43
+        assert along[-43:].tolist() == [1.0] * 43
         assert np.abs(np.diff(along)).max() < 0.06
         assert 0.0 <= along.min() <= along.max() <= 1.0
 
@@ -152,26 +153,26 @@ class TestJoined:
 
 
 class TestTooLarge:
-    """256 and 416 mm across, less 12 mm of border on either side; 600 mm long."""
+    """320 and 416 mm across, less 12 mm of border on either side; 600 mm long."""
 
-    EXTENT = (440.0, 280.0, 640.0)
+    EXTENT = (440.0, 360.0, 640.0)
 
-    @pytest.mark.parametrize("half_xyz", [(196, 20, 20), (20, 116, 20), (20, 20, 300), (196, 116, 300)])
+    @pytest.mark.parametrize("half_xyz", [(196, 20, 20), (20, 148, 20), (20, 20, 300), (196, 148, 300)])
     def test_the_largest_targets_fit(self, half_xyz: tuple[int, int, int]) -> None:
         x, y, z = half_xyz
         box: Box = ((-x, x), (-y, y), (-z, z))
         room = room_zyx(frame_of(only(box, self.EXTENT)), box)
-        assert room[0].min() >= 24.0 - 1e-6
+        assert room[0].min() >= MARGIN_MM - 1e-6
         assert room[1:].min() >= 12.0 - 1e-6
 
-    @pytest.mark.parametrize("half_xyz", [(200, 20, 20), (20, 120, 20), (20, 20, 304)])
+    @pytest.mark.parametrize("half_xyz", [(200, 20, 20), (20, 152, 20), (20, 20, 304)])
     def test_larger_ones_are_refused_with_their_size(self, half_xyz: tuple[int, int, int]) -> None:
         x, y, z = half_xyz
         with pytest.raises(ModelRefusal) as raised:
             frame_of(only(((-x, x), (-y, y), (-z, z)), self.EXTENT))
         assert raised.value.code == "target-extent"
         assert f"{2 * z} x {2 * y} x {2 * x} mm (z, y, x)" in raised.value.message
-        assert "600 x 232 x 392 mm" in raised.value.message
+        assert "600 x 296 x 392 mm" in raised.value.message
 
     def test_two_targets_far_apart_are_too_wide_together(self) -> None:
         targets: dict[str, tuple[float, Box]] = {
@@ -184,7 +185,7 @@ class TestTooLarge:
 
 def test_a_margin_adds_voxels_on_every_side() -> None:
     plain, wide = frame_of(patient()), frame_of(patient(), (4, 5, 6))
-    assert wide.shape == (64 + 8, 64 + 10, 104 + 12)
+    assert wide.shape == (BOX[0] + 8, BOX[1] + 10, BOX[2] + 12)
     assert wide.isocentre_mm == plain.isocentre_mm
     for more, less, n in zip(wide.axes, plain.axes, (4, 5, 6), strict=True):
         np.testing.assert_allclose(more.centres_mm[n:-n], less.centres_mm, atol=1e-9)

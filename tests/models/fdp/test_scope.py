@@ -41,6 +41,13 @@ def test_of_a_usual_patient_there_is_nothing_to_say(steps: np.ndarray) -> None:
     assert codes(usual(grid=patient_grid(steps))) == []
 
 
+def remark(anatomy: Anatomy, code: str, severity: str) -> str:
+    """Give the message of the only finding, which is about the target."""
+    finding = one(anatomy)
+    assert (finding.code, finding.severity, dict(finding.where)) == (code, severity, {"roi": "PTV"})
+    return finding.message
+
+
 class TestCt:
     def test_without_one_that_is_said(self) -> None:
         finding = one(usual(hu=None))
@@ -101,14 +108,10 @@ class TestTargets:
         ends = sorted((side * (120 - gap_mm), side * (60 - gap_mm)))
         box: Box = (HIGH[0], HIGH[1], (ends[0], ends[1]))
         anatomy = usual(grid=patient_grid(steps), targets={"PTV": (70.0, box)})
-        if said:
-            finding = one(anatomy)
-            assert (finding.code, finding.severity, dict(finding.where)) == (
-                "target-at-edge", "warning", {"roi": "PTV"},
-            )  # fmt: skip
-            assert f"reaches to {gap_mm} mm" in finding.message
-        else:
+        if not said:
             assert codes(anatomy) == []
+            return
+        assert f"reaches to {gap_mm} mm" in remark(anatomy, "target-at-edge", "warning")
 
     def test_fifteen_millimetres_are_enough(self) -> None:
         grid = patient_grid(spacing_mm=(4.0, 4.0, 3.0))
@@ -135,14 +138,10 @@ class TestTargets:
     def test_a_crumb_beside_a_target_is_remarked(self, voxels: int, said: bool) -> None:
         """1280 voxels: 2 % are 25.6."""
         anatomy = self.with_crumb(voxels)
-        if said:
-            finding = one(anatomy)
-            assert (finding.code, finding.severity, dict(finding.where)) == (
-                "target-pieces", "info", {"roi": "PTV"},
-            )  # fmt: skip
-            assert f"2 pieces, the smallest of {voxels} voxels" in finding.message
-        else:
+        if not said:
             assert codes(anatomy) == []
+            return
+        assert f"2 pieces, the smallest of {voxels} voxels" in remark(anatomy, "target-pieces", "info")
 
     def test_every_target_is_looked_at(self) -> None:
         targets: dict[str, tuple[float, Box]] = {

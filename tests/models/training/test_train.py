@@ -17,7 +17,7 @@ from models.fdp.network import Fdp
 from models.fdp.vqvae import VqVae
 from models.training import fdp
 from models.training.dataset import Augmentation, Patient
-from models.training.export import network_of
+from models.training.export import export_fdp, network_of
 from models.training.fdp import FdpSettings, train_fdp
 from models.training.optimizer import Optimizers
 from models.training.run import load_checkpoint, save_checkpoint
@@ -166,6 +166,22 @@ def test_stage_two_can_start_from_an_earlier_one(
     monkeypatch.setattr(Optimizers, "step", lambda self: None)
     later = train_fdp(patients, trained(tmp_path, "later"), stage2(1, start=earlier))
     assert same(small.weights(later), small.weights(earlier, "averaged"))
+
+
+def test_stage_two_can_start_from_a_models_folder(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ships holds all that a clinic needs to go on with plans of its own."""
+    small.Steps(monkeypatch)
+    earlier = train_fdp(patients, trained(tmp_path, "earlier"), stage2(2))
+    folder = export_fdp(earlier, tmp_path, "mine", patients[:1])
+    monkeypatch.setattr(Optimizers, "step", lambda self: None)
+    later = train_fdp(patients, trained(tmp_path, "later"), stage2(1, start=folder))
+    assert same(small.weights(later), small.weights(earlier, "averaged"))
+    other = replace(small.NETWORK, masked=not small.NETWORK.masked)
+    with pytest.raises(ModelRefusal) as refused:
+        train_fdp(patients, trained(tmp_path, "other"), stage2(1, start=folder, network=other))
+    assert refused.value.code == "checkpoint-network"
 
 
 def test_losses_join_and_leave_when_the_settings_say(

@@ -1,0 +1,132 @@
+"""Sliders become conditions: each to its own organ, homogeneity against what is usual, nothing beyond training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.rt.arrays import VoxelArray
+from models.fdp.channels import CHANNELS, ORGANS
+from models.fdp.condition import HI_UNIT
+from models.fdp.frame import BOX
+from models.preference import NEUTRAL, Preference
+from tests.models.fdp import anatomies
+from tests.models.fdp.anatomies import (
+    Box,
+    patient,
+)
+from tests.models.fdp.known_networks import (
+    HI,
+    PAROTID_L,
+    KnownNetworks,
+    prepared,
+    usual_prepared,
+)
+
+
+class TestWishes:
+    def test_without_one_the_condition_says_nothing_of_it(self) -> None:
+        networks = KnownNetworks()
+        usual_prepared(networks).estimate(NEUTRAL)
+        assert not networks.conditions[0][:8].any()
+        assert len(networks.conditions) == 1
+
+    @pytest.mark.parametrize("organ", ORGANS)
+    def test_each_weight_goes_to_its_own_organ(self, organ: str) -> None:
+        networks = KnownNetworks()
+        got = usual_prepared(networks).estimate(Preference("test", oar_weights={organ: 1.25}))
+        wanted = np.zeros(8)
+        wanted[1 + ORGANS.index(organ)] = 1.0
+        np.testing.assert_allclose(networks.conditions[0][:8], wanted, atol=1e-6)
+        assert got.findings == ()
+
+    def test_the_common_weight_goes_to_all_and_is_multiplied_into_single_ones(self) -> None:
+        networks = KnownNetworks()
+        wish = Preference("test", oar_weight=1.25, oar_weights={"Parotid_L": 0.8})
+        usual_prepared(networks).estimate(wish)
+        wanted = np.array([0.0, 1, 1, 1, 0, 1, 1, 1])
+        np.testing.assert_allclose(networks.conditions[0][:8], wanted, atol=1e-6)
+
+    @pytest.mark.parametrize(("asked", "held"), [(2.0, 1.45), (1.46, 1.45), (0.69, 0.7), (0.0, 0.7)])
+    def test_weights_beyond_training_are_held_and_that_is_said(self, asked: float, held: float) -> None:
+        networks = KnownNetworks()
+        got = usual_prepared(networks).estimate(Preference("test", oar_weights={"Parotid_L": asked}))
+        assert networks.conditions[0][PAROTID_L] == pytest.approx(np.log(held) / np.log(1.25), abs=1e-6)
+        (finding,) = got.findings
+        assert (finding.code, finding.severity, dict(finding.where)) == (
+            "preference-limited", "warning", {"roi": "Parotid_L"},
+        )  # fmt: skip
+        assert f"{asked:.2f}" in finding.message
+        assert f"{held:.2f}" in finding.message
+
+    @pytest.mark.parametrize("weight", [1.45, 0.7, 1.0])
+    def test_weights_up_to_the_limits_are_not_remarked(self, weight: float) -> None:
+        assert usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=weight)).findings == ()
+
+    def test_limits_are_remarked_for_the_organs_that_the_patient_has(self) -> None:
+        got = usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=1.2, oar_weights={"Larynx": 2.0}))
+        assert got.findings == ()
+        got = usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=1.6))
+        assert {finding.where["roi"] for finding in got.findings} == set(anatomies.ORGANS)
+
+
+def striped(channels: VoxelArray, condition: VoxelArray, number: int) -> VoxelArray:
+    """In the high target 0.9, 1.0 and 1.05 in equal layers of rows, whatever the wish."""
+    y = np.arange(BOX[1])[:, None] % 3
+    values = np.choose(y, np.array([0.9, 1.0, 1.05], dtype=np.float32)[:, None, None])
+    return np.asarray(np.broadcast_to(values, BOX) * (channels[CHANNELS.index("target_high")] > 0), dtype=np.float32)
+
+
+class TestHomogeneity:
+    """The neutral index of :func:`striped` is (1.05 - 0.9) / 1.0 = 0.15."""
+
+    def test_neutral_is_d2_less_d98_over_d50_of_the_highest_target(self) -> None:
+        targets: dict[str, tuple[float, Box]] = {"PTV": (70.0, ((12, 44), (-24, 24), (-32, 32)))}
+        assert prepared(KnownNetworks(striped), patient(targets=targets)).neutral_hi == pytest.approx(0.15, abs=1e-6)
+
+    def test_the_other_targets_do_not_count(self) -> None:
+        """A dose of the levels is the same in all of the high target's whole voxels, and 0.8 in the other."""
+
+        def levels(channels: VoxelArray, *_: object) -> VoxelArray:
+            return np.where(channels[CHANNELS.index("target_high")] > 0, 1.0, 0.8).astype(np.float32)
+
+        assert usual_prepared(KnownNetworks(levels)).neutral_hi == pytest.approx(0.0, abs=1e-6)
+
+    @pytest.mark.parametrize("offset", [-0.045, -0.02, 0.0, 0.03, 0.07])
+    def test_a_wish_is_told_against_the_neutral_index(self, offset: float) -> None:
+        networks = KnownNetworks(striped)
+        got = usual_prepared(networks).estimate(Preference("test", hi=0.15 + offset))
+        neutral, wish = networks.conditions
+        assert not neutral[:8].any()
+        assert wish[HI] == pytest.approx(offset / HI_UNIT, abs=1e-4)
+        assert not wish[1:8].any()
+        assert got.findings == ()
+
+    @pytest.mark.parametrize(("asked", "steps", "held"), [(0.02, -1.0, 0.1), (0.09, -1.0, 0.1), (0.4, 1.5, 0.225)])
+    def test_a_wish_beyond_training_is_held_and_that_is_said(self, asked: float, steps: float, held: float) -> None:
+        networks = KnownNetworks(striped)
+        got = usual_prepared(networks).estimate(Preference("test", hi=asked))
+        assert networks.conditions[-1][HI] == pytest.approx(steps)
+        (finding,) = got.findings
+        assert (finding.code, finding.severity) == ("preference-limited", "warning")
+        for number in (asked, 0.15, held):
+            assert f"{number:.3f}" in finding.message
+
+    def test_the_neutral_index_is_asked_for_once(self) -> None:
+        networks = KnownNetworks(striped)
+        before = usual_prepared(networks)
+        for hi in (0.12, 0.14, 0.16):
+            before.estimate(Preference("test", hi=hi))
+        assert len(networks.conditions) == 1 + 3
+
+    def test_a_highest_target_that_fills_no_voxel_of_the_frame_has_an_index_all_the_same(self) -> None:
+        """A boost of 1.6 mm beside a large target: its fullest voxels count, as they do for the frame."""
+        targets: dict[str, tuple[float, Box]] = {
+            "boost": (70.0, ((12, 13.6), (-20, 20), (-32, 32))),
+            "PTV": (56.0, ((16, 44), (-20, 20), (-32, 32))),
+        }
+        networks = KnownNetworks(lambda *_: np.full(BOX, 0.9, dtype=np.float32))
+        before = prepared(networks, patient(targets=targets))
+        assert before.neutral_hi == pytest.approx(0.0, abs=1e-6)
+        before.estimate(Preference("test", hi=0.02))
+        assert networks.conditions[-1][HI] == pytest.approx(0.4, abs=1e-4)
