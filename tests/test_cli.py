@@ -269,7 +269,7 @@ def test_the_dose_is_not_for_clinical_use_and_belongs_to_the_patient(phantom: Ph
 def test_settings_that_no_case_could_be_predicted_with_are_refused_before_the_first_case(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for text, code in (("{model: unet}", "model-unknown"), ("{hi: 1.05}", "preference-unsupported")):
+    for text, code in (("{model: unet}", "model-unknown"), ("{hi: 1.05}", "preference-range")):
         (tmp_path / "bridge.yaml").write_text(f"prediction: {text}\n")
         for command in (["check-config", "bridge.yaml"], ["serve", "--config", "bridge.yaml"]):
             assert run(*command) == 3
