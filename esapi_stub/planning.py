@@ -18,6 +18,7 @@ from bridge.rt.structure import Structure
 from bridge.rt.volume import CtVolume, Dose
 
 __all__ = [
+    "QUIET",
     "BeamFluence",
     "GeudObjective",
     "MeanObjective",
@@ -240,6 +241,10 @@ class Watch:
     is_cancelled: Callable[[], bool] = _never
 
 
+QUIET = Watch()
+"""Nobody follows, nobody stops."""
+
+
 class PlanningEngine(Protocol):
     """A dose engine with an optimizer."""
 
@@ -253,7 +258,7 @@ class PlanningEngine(Protocol):
         *,
         max_iterations: int | None = None,
         start: tuple[BeamFluence, ...] | None = None,
-        watch: Watch = Watch(),
+        watch: Watch = QUIET,
     ) -> OptimizedPlan:
         """Find the fluence that meets the objectives best.
 
