@@ -63,13 +63,13 @@ class PlugIn:
         members: dict[str, Any] = json.loads(self._headless("members", str(self.folder / assembly)))
         return members
 
-    def run(self, drop_folder: Path, **changes: Any) -> dict[str, Any]:
-        """Run the plug-in on a drop folder in a world that fits the test objectives, but for the changes.
+    def run(self, share: Path, /, **changes: Any) -> dict[str, Any]:
+        """Run the plug-in on a share in a world that fits the test objectives, but for the changes.
 
         The settings ``drop_folder``, ``optimize`` and ``calculate_dose`` are written where the plug-in looks for them.
         """
-        beside = drop_folder.parent
-        settings = {"drop_folder": str(drop_folder), "optimize": False, "calculate_dose": False}
+        beside = share.parent
+        settings = {"drop_folder": str(share), "optimize": False, "calculate_dose": False}
         settings |= {key: changes.pop(key) for key in settings if key in changes}
         beside.joinpath(PLUG_IN).with_suffix(".json").write_text(json.dumps(settings), encoding="utf-8")
         asked, answered = beside / "request.json", beside / "result.json"
@@ -86,6 +86,7 @@ def world() -> dict[str, Any]:
         "unit": "Gy",
         "structure_sets": [structure_set(structures())],
         "plan": plan(),
+        "writable": True,
         "folder": None,
         "runs": [["Yes"]],
     }

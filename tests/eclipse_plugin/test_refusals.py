@@ -84,6 +84,18 @@ def test_a_hand_over_that_does_not_fit_is_refused(
     _require_refusal(result, folder, code)
 
 
+def test_a_system_that_takes_no_changes_is_said(plug_in: PlugIn, folder: EclipseFolder) -> None:
+    """No licence or no approval: only BeginModifications tells, after the planner's yes."""
+    result = plug_in.run(folder.root, writable=False, plan=plan(objectives_present=1))
+    (told,) = result["runs"][0]["told"]
+    assert told.startswith("Nothing was changed. ")
+    assert "[not-writable]" in told
+    assert len(result["objectives"]) == 1
+    receipt = folder.receipt(OBJECTIVES)
+    assert receipt is not None
+    assert receipt.state == "refused"
+
+
 def test_changed_objectives_are_refused(plug_in: PlugIn, folder: EclipseFolder) -> None:
     path = file_of(folder)
     text = path.read_text(encoding="utf-8")

@@ -22,6 +22,11 @@ namespace FdpBridge.Headless
                 Patient.Sets.Add(StructureSetOf(set));
             Patient.BeginModifications();
             Json plan = request["plan"];
+            if (plan.IsNull)
+            {
+                Plan = PlanByScript.Run(Patient);
+                return;
+            }
             Plan = Patient.AddCourse().AddExternalPlanSetup(Patient.Sets.First(set => set.UID == plan["structure_set"].Text));
             if (!plan["fractions"].IsNull)
                 Plan.SetPrescription(
@@ -32,6 +37,7 @@ namespace FdpBridge.Headless
             foreach (Json beam in plan["beams"].Items)
                 Plan.AllBeams.Add(
                     new Beam(beam["id"].Text, beam["setup"].Flag, beam["arc"].Flag ? GantryDirection.Clockwise : GantryDirection.None));
+            Host.Writable = request["writable"].Flag;
             Plan.ApprovalStatus = (PlanSetupApprovalStatus)Enum.Parse(typeof(PlanSetupApprovalStatus), plan["approval"].Text);
         }
 
@@ -46,7 +52,8 @@ namespace FdpBridge.Headless
                 },
                 { "structures", Json.Of(Plan.StructureSet.Structures.Select(StructureJson)) },
                 { "calls", Json.Of(Plan.Calls.Select(Json.Of)) },
-                { "has_dose", Json.Of(Plan.IsDoseValid) }
+                { "has_dose", Json.Of(Plan.IsDoseValid) },
+                { "dvh", PlanByScript.MeanDoses(Plan) }
             };
         }
 

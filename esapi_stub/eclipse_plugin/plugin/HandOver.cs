@@ -86,7 +86,7 @@ namespace FdpBridge.Eclipse
         private void Apply(ObjectiveSet objectives, HandOverFolder folder, Patient patient, ExternalPlanSetup plan)
         {
             Receipt receipt = Receipt.Applied(objectives.Sha256, plan.UID);
-            patient.BeginModifications();
+            Begin(patient);
             new PlanWriter(plan, receipt).Replace(objectives);
             if (settings.Optimize && receipt.Refused.Count > 0)
                 receipt.Notes.Add("Not optimized, because some of what was asked was refused.");
@@ -98,6 +98,19 @@ namespace FdpBridge.Eclipse
             lines.Add(Write(receipt, folder));
             lines.Add("Save the plan to keep the changes.");
             dialog.Tell(string.Join(Environment.NewLine, lines));
+        }
+
+        private static void Begin(Patient patient)
+        {
+            try
+            {
+                patient.BeginModifications();
+            }
+            catch (Exception error)
+            {
+                // no licence, a script that is not approved, another user: nothing was changed yet
+                throw new Refused("not-writable", "The planning system takes no changes: " + error.Message);
+            }
         }
 
         private void RequireBeams(ExternalPlanSetup plan)

@@ -107,7 +107,14 @@ namespace FdpBridge.Eclipse
         private bool IsApplied()
         {
             string receipt = Path.Combine(path, ReceiptFile);
-            return File.Exists(receipt) && Text(ObjectiveSet.ReadFile(receipt), "state") == "applied";
+            try
+            {
+                return File.Exists(receipt) && Text(ObjectiveSet.ReadFile(receipt), "state") == "applied";
+            }
+            catch (Refused)
+            {
+                return false; // what is no JSON says nothing that a new receipt would hide
+            }
         }
 
         private string Claims(params string[] names)

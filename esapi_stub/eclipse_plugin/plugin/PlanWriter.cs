@@ -13,6 +13,7 @@ namespace FdpBridge.Eclipse
         private const double SameDoseGy = 0.01;
         private const double SameNumber = 0.05;
         private const double SamePriority = 0.5;
+        private const double SameFallOff = 0.0005;
 
         private readonly ExternalPlanSetup plan;
         private readonly Receipt receipt;
@@ -57,27 +58,31 @@ namespace FdpBridge.Eclipse
         public void Replace(ObjectiveSet objectives)
         {
             var before = plan.OptimizationSetup.Objectives.ToList();
-            foreach (OptimizationObjective objective in before)
-                plan.OptimizationSetup.RemoveObjective(objective);
-            if (before.Count > 0)
-                receipt.Notes.Add(before.Count + " objectives that were in the plan were removed.");
+            int removed = before.Count(Remove);
+            if (removed > 0)
+                receipt.Notes.Add(removed + " objectives that were in the plan were removed.");
             foreach (DerivedStructure recipe in objectives.DerivedStructures)
             {
-                DerivedStructure current = recipe;
-                if (Attempt(new Outcome(null, recipe.Name, "make " + recipe.Words, string.Empty), null, () => Make(current)))
+                var outcome = new Outcome(null, recipe.Name, "make " + recipe.Words, string.Empty);
+                if (Attempt(outcome, null, () => Make(recipe)))
                     receipt.Made.Add(recipe.Name);
             }
             foreach (Objective objective in objectives.Objectives)
             {
-                Objective current = objective;
                 var outcome = new Outcome(objective.Position, objective.RoiName, objective.Words, string.Empty);
-                Attempt(outcome, receipt.Added, () => Add(current));
+                Attempt(outcome, receipt.Added, () => Add(objective));
             }
             if (objectives.NormalTissue != null)
                 Attempt(
                     new Outcome(null, string.Empty, "normal tissue objective", string.Empty),
                     receipt.Added,
                     () => AddNormalTissue(objectives.NormalTissue));
+        }
+
+        private bool Remove(OptimizationObjective objective)
+        {
+            var outcome = new Outcome(null, objective.StructureId, "remove an objective that was in the plan", string.Empty);
+            return Attempt(outcome, null, () => plan.OptimizationSetup.RemoveObjective(objective));
         }
 
         private bool Attempt(Outcome outcome, ICollection<Outcome> done, Action act)
@@ -198,7 +203,16 @@ namespace FdpBridge.Eclipse
                 return true;
             return plan.OptimizationSetup.Parameters.OfType<OptimizationNormalTissueParameter>().Any(
                 present => present.IsAutomatic == (asked.DistanceMm == null)
-                    && Math.Abs(present.Priority - asked.Priority) <= SamePriority);
+                    && Math.Abs(present.Priority - asked.Priority) <= SamePriority
+                    && (present.IsAutomatic || HoldsNumbers(present, asked)));
+        }
+
+        private static bool HoldsNumbers(OptimizationNormalTissueParameter present, NormalTissue asked)
+        {
+            return Math.Abs(present.DistanceFromTargetBorderInMM - asked.DistanceMm.Value) <= SameNumber
+                && Math.Abs(present.StartDosePercentage - asked.StartPercent) <= SameNumber
+                && Math.Abs(present.EndDosePercentage - asked.EndPercent) <= SameNumber
+                && Math.Abs(present.FallOff - asked.FallOffPerMm) <= SameFallOff;
         }
     }
 }

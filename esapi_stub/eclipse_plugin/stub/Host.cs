@@ -14,6 +14,9 @@ namespace VMS.TPS.Common.Model.API
         internal readonly DoseValue.DoseUnit Unit;
         internal bool Modifiable;
 
+        /// <summary>Whether the script has the licence and the approval that writing needs.</summary>
+        internal bool Writable = true;
+
         internal Host(DoseValue.DoseUnit unit)
         {
             Unit = unit;

@@ -66,6 +66,8 @@ namespace VMS.TPS.Common.Model.API
 
         public void BeginModifications()
         {
+            if (!Host.Writable)
+                throw Host.Application("begin-modifications", "the script is not approved for writing");
             Host.Modifiable = true;
         }
 

@@ -37,6 +37,38 @@ namespace VMS.TPS.Common.Model.API
         public GantryDirection GantryDirection { get; private set; }
     }
 
+    public class ExternalBeamMachineParameters
+    {
+        public ExternalBeamMachineParameters(
+            string machineId, string energyModeId, int doseRate, string techniqueId, string primaryFluenceModeId)
+        {
+            MachineId = machineId;
+        }
+
+        public string MachineId { get; private set; }
+    }
+
+    /// <summary>A cumulative DVH and its statistics; Volume in cc.</summary>
+    public class DVHData
+    {
+        internal DVHData(DVHPoint[] curve, DoseValue dose, double volume)
+        {
+            CurveData = curve;
+            MinDose = MaxDose = MeanDose = dose;
+            Volume = volume;
+        }
+
+        public DVHPoint[] CurveData { get; private set; }
+
+        public DoseValue MinDose { get; private set; }
+
+        public DoseValue MaxDose { get; private set; }
+
+        public DoseValue MeanDose { get; private set; }
+
+        public double Volume { get; private set; }
+    }
+
     public abstract class PlanningItem : ApiDataObject
     {
         internal PlanningItem(string id, StructureSet structureSet) : base(id)
@@ -45,6 +77,26 @@ namespace VMS.TPS.Common.Model.API
         }
 
         public StructureSet StructureSet { get; private set; }
+
+        /// <summary>The dose that is everywhere, or undefined where there is none: the stub has no dose engine.</summary>
+        internal abstract DoseValue UniformDose { get; }
+
+        public DVHData GetDVHCumulativeData(
+            Structure structure, DoseValuePresentation dosePresentation, VolumePresentation volumePresentation, double binWidth)
+        {
+            if (UniformDose.IsUndefined() || structure.IsEmpty || !(binWidth > 0))
+                return null;
+            bool relative = dosePresentation == DoseValuePresentation.Relative;
+            DoseValue dose = relative ? new DoseValue(100, DoseValue.DoseUnit.Percent) : UniformDose;
+            bool percent = volumePresentation == VolumePresentation.Relative;
+            double all = percent ? 100 : structure.Volume;
+            int bins = (int)Math.Floor(dose.Dose / binWidth) + 2;
+            DVHPoint[] curve = Enumerable.Range(0, bins)
+                .Select(bin => bin * binWidth)
+                .Select(at => new DVHPoint(new DoseValue(at, dose.Unit), at <= dose.Dose ? all : 0, percent ? "%" : "cm3"))
+                .ToArray();
+            return new DVHData(curve, dose, structure.Volume);
+        }
     }
 
     public abstract class PlanSetup : PlanningItem
@@ -86,6 +138,11 @@ namespace VMS.TPS.Common.Model.API
 
         public bool IsDoseValid { get; internal set; }
 
+        internal override DoseValue UniformDose
+        {
+            get { return IsDoseValid ? TotalDose : DoseValue.UndefinedDose(); }
+        }
+
         public void SetPrescription(int numberOfFractions, DoseValue dosePerFraction, double treatmentPercentage)
         {
             RequireChange();
@@ -111,6 +168,18 @@ namespace VMS.TPS.Common.Model.API
 
         internal ExternalPlanSetup(string id, StructureSet structureSet, Host host) : base(id, structureSet, host)
         {
+        }
+
+        public Beam AddVMATBeam(
+            ExternalBeamMachineParameters machineParameters, IEnumerable<double> metersetWeights, double collimatorAngle,
+            double gantryAngle, double gantryStop, GantryDirection gantryDirection, double patientSupportAngle, VVector isocenter)
+        {
+            RequireChange();
+            var angles = new[] { collimatorAngle, gantryAngle, gantryStop, patientSupportAngle };
+            if (!angles.All(angle => angle >= 0 && angle < 360) || gantryDirection == GantryDirection.None)
+                throw Host.Argument("beam-angle", "angles are 0 to 360 degrees, and a gantry of VMAT turns");
+            AllBeams.Add(new Beam("Field " + (AllBeams.Count + 1), false, gantryDirection));
+            return AllBeams.Last();
         }
 
         public OptimizerResult OptimizeVMAT()
@@ -139,7 +208,7 @@ namespace VMS.TPS.Common.Model.API
         {
             RequireChange();
             Calls.Add(call);
-            return OptimizationSetup.Objectives.Any();
+            return OptimizationSetup.Objectives.Any() && Beams.Any(beam => !beam.IsSetupField);
         }
     }
 }

@@ -1,7 +1,6 @@
 // Geometry of the stub: boxes in mm, and what the operations on segments make of them. Not part of ESAPI.
 
 using System;
-using System.Collections.Generic;
 using System.Linq;
 
 namespace VMS.TPS.Common.Model.API

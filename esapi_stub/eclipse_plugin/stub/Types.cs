@@ -1,6 +1,5 @@
 // Stub of VMS.TPS.Common.Model.Types: the values and enumerations that the plug-in needs, by their public names.
 
-using System;
 using System.Globalization;
 
 namespace VMS.TPS.Common.Model.Types
@@ -12,6 +11,18 @@ namespace VMS.TPS.Common.Model.Types
         Lower = 1,
         Exact = 2,
         None = 99
+    }
+
+    public enum DoseValuePresentation
+    {
+        Relative = 0,
+        Absolute = 1
+    }
+
+    public enum VolumePresentation
+    {
+        Relative = 0,
+        AbsoluteCm3 = 1
     }
 
     /// <summary>Which way a gantry turns.</summary>
@@ -83,5 +94,52 @@ namespace VMS.TPS.Common.Model.Types
         {
             return dose.ToString("G6", CultureInfo.InvariantCulture) + " " + unit;
         }
+    }
+
+    /// <summary>The volume that gets at least a dose, in % or cm3.</summary>
+    public struct DVHPoint
+    {
+        private readonly DoseValue dose;
+        private readonly double volume;
+        private readonly string volumeUnit;
+
+        public DVHPoint(DoseValue dose, double volume, string volumeUnit)
+        {
+            this.dose = dose;
+            this.volume = volume;
+            this.volumeUnit = volumeUnit;
+        }
+
+        public DoseValue DoseValue
+        {
+            get { return dose; }
+        }
+
+        public double Volume
+        {
+            get { return volume; }
+        }
+
+        public string VolumeUnit
+        {
+            get { return volumeUnit; }
+        }
+    }
+
+    /// <summary>A position in mm, DICOM patient coordinates.</summary>
+    public struct VVector
+    {
+        public VVector(double xi, double yi, double zi) : this()
+        {
+            x = xi;
+            y = yi;
+            z = zi;
+        }
+
+        public double x { get; set; }
+
+        public double y { get; set; }
+
+        public double z { get; set; }
     }
 }
