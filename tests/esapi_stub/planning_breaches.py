@@ -50,6 +50,18 @@ def on_water(act: Breach) -> Breach:
     return breach
 
 
+def in_turn(*acts: Breach) -> Breach:
+    def breach(w: World) -> None:
+        for act in acts:
+            act(w)
+
+    return breach
+
+
+def close(w: World) -> None:
+    w.application.ClosePatient()
+
+
 def optimize(w: World) -> None:
     w.plan.Optimize(10, mlcId=MLC_ID)
 
@@ -146,6 +158,10 @@ def reshaped_under_a_dose(w: World) -> None:
     w["Organ"].SegmentVolume = w["PTV"].SegmentVolume
 
 
+def grown(w: World) -> None:
+    w["PTV"].SegmentVolume = w["PTV"].Margin(1.0)
+
+
 def normalized(w: World, value: float) -> None:
     w.plan.PlanNormalizationValue = value
 
@@ -192,11 +208,11 @@ PLANNING_BREACHES: list[tuple[str, Breach]] = [
     ("beam-id-length", lambda w: renamed(w, "B" * 17)),
     ("beam-id-length", lambda w: renamed(w, "")),
     ("beam-kind", in_plan(lambda w: w.plan.OptimizeVMAT())),
-    ("beam-kind", in_plan(lambda w: (arc(w), optimize(w)))),
-    ("begin-modifications", lambda w: (w.application.ClosePatient(), static(w))),
-    ("begin-modifications", in_plan(lambda w: (w.application.ClosePatient(), optimize(w)))),
-    ("begin-modifications", lambda w: (w.application.ClosePatient(), setattr(w.structure_set, "Id", "New"))),
-    ("begin-modifications", lambda w: (w.application.ClosePatient(), w.patient.RemoveCourse(w.course))),
+    ("beam-kind", in_plan(in_turn(arc, optimize))),
+    ("begin-modifications", in_turn(close, static)),
+    ("begin-modifications", in_plan(in_turn(close, optimize))),
+    ("begin-modifications", in_turn(close, lambda w: setattr(w.structure_set, "Id", "New"))),
+    ("begin-modifications", in_turn(close, removed_course_twice)),
     ("calculation-model", in_plan(lambda w: w.plan.SetCalculationModel(PHOTONS, "AAA_15606"))),
     ("calculation-model", lambda w: w.plan.SetCalculationModel(PHOTONS, "Closed form")),
     ("calculation-model-set", cleared(CalculationType.PhotonIMRTOptimization, optimize)),
@@ -232,13 +248,13 @@ PLANNING_BREACHES: list[tuple[str, Breach]] = [
     ("plan-approved", approved(static)),
     ("plan-approved", approved(lambda w: normalized(w, 95.0))),
     ("plan-approved", on_water(late_voxels)),
-    ("planning-engine", lambda w: (static(w), optimize(w))),
+    ("planning-engine", in_turn(static, optimize)),
     ("planning-engine", lambda w: w.plan.CalculateDose()),
     ("prescription-first", lambda _: unprescribed_optimization()),
     ("removal-approved", approved(lambda w: w.course.RemovePlanSetup(w.plan))),
     ("removal-approved", approved(lambda w: w.patient.RemoveCourse(w.course))),
     ("structure-locked", reshaped_under_a_dose),
-    ("structure-locked", in_plan(lambda w: (calculated(w), setattr(w["PTV"], "SegmentVolume", w["PTV"].Margin(1.0))))),
+    ("structure-locked", in_plan(in_turn(calculated, grown))),
     ("technique", lambda w: w.plan.AddStaticBeam(machine("ARC"), JAWS, 0.0, 0.0, 0.0, ORIGIN)),
     ("technique", lambda w: w.plan.AddStaticBeam(machine(""), JAWS, 0.0, 0.0, 0.0, ORIGIN)),
     ("treatment-beams", in_plan(without_beams)),

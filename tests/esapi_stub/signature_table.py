@@ -6,8 +6,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import is_dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,15 @@ NOT_ESAPI = {
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def table() -> Table:
+@cache
+def _read() -> Table:
     loaded: Table = yaml.safe_load((PACKAGE / "signatures.yaml").read_text(encoding="utf-8"))
     return loaded
+
+
+def table() -> Table:
+    """The table, to be changed as one likes."""
+    return deepcopy(_read())
 
 
 def python_name(name: str) -> str:
@@ -104,9 +112,9 @@ def _class(tables: Table, name: str, there: type, classes: dict[str, type]) -> I
     entries = dict(reversed(list(lineage(tables, name))))
     known: dict[tuple[str, str], list[Table]] = {}
     for owner, entry in entries.items():
-        for kind, member, facts in members_of(entry):
+        for kind, member, fact in members_of(entry):
             if kind != "constructor" or owner == name:
-                known.setdefault((kind, member), []).append(facts)
+                known.setdefault((kind, member), []).append(fact)
     base = tables["classes"][name].get("base")
     if base in classes and not issubclass(there, classes[base]):
         yield f"{name}: is no {base} in the stub"

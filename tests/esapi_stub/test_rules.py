@@ -103,7 +103,7 @@ def mean(w: World, dose: DoseValue, priority: float = 80.0) -> None:
 
 
 def normal_tissue(w: World, *numbers: float) -> None:
-    w.plan.OptimizationSetup.AddNormalTissueObjective(*numbers)  # type: ignore[call-arg]
+    w.plan.OptimizationSetup.AddNormalTissueObjective(*numbers)
 
 
 def prescribe(w: World, fractions: int, dose: DoseValue, percentage: float) -> None:
