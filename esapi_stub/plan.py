@@ -129,6 +129,7 @@ class ExternalPlanSetup(PlanWithBeams):
         self.require_change()
         engine = self._system.require_engine()
         self.require_model(calculation)
+        self._require_beams()
         if not mlc and all(beam.MLC is None for beam in self.Beams):
             raise ApplicationException("one-mlc", "got beams without one")
         if self.NumberOfFractions is None:
@@ -153,8 +154,6 @@ class ExternalPlanSetup(PlanWithBeams):
         return optimizer_result(outcome, list(asked.values()), self._system)
 
     def _problem(self, objectives: tuple[PlannedObjective, ...]) -> PlanningProblem:
-        if not self.Beams:
-            raise ApplicationException("treatment-beams", "the plan has none")
         image = self._require_image()
         return PlanningProblem(
             ct=image.ct,
@@ -172,6 +171,10 @@ class ExternalPlanSetup(PlanWithBeams):
         if image is None:
             raise ApplicationException("image-missing", f"structure set {self.StructureSet.Id!r} has none")
         return image
+
+    def _require_beams(self) -> None:
+        if not self.Beams:
+            raise ApplicationException("treatment-beams", "the plan has none")
 
     def _require_fluence(self) -> None:
         if not self._fluence:

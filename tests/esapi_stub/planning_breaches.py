@@ -258,6 +258,7 @@ PLANNING_BREACHES: list[tuple[str, Breach]] = [
     ("technique", lambda w: w.plan.AddStaticBeam(machine("ARC"), JAWS, 0.0, 0.0, 0.0, ORIGIN)),
     ("technique", lambda w: w.plan.AddStaticBeam(machine(""), JAWS, 0.0, 0.0, 0.0, ORIGIN)),
     ("treatment-beams", in_plan(without_beams)),
+    ("treatment-beams", lambda _: calculation_of_nothing()),
     ("treatment-percentage", in_plan(at_80_percent)),
     ("unknown-item", removed_beam_twice),
     ("unknown-item", removed_course_twice),
@@ -268,6 +269,11 @@ PLANNING_BREACHES: list[tuple[str, Breach]] = [
     ("voxel-buffer", read((21, 21), kind=np.float64)),
     ("voxel-buffer", on_water(negative_voxels)),
 ]
+
+
+def calculation_of_nothing() -> None:
+    with planned(()) as (w, _):
+        w.plan.OptimizeVMAT()
 
 
 def unprescribed_optimization() -> None:
