@@ -237,7 +237,9 @@ class PlanWithBeams(PlanSetup):
 
     def _add(self, machine: ExternalBeamMachineParameters, geometry: BeamGeometry) -> Beam:
         self.require_change()
-        number = max((beam.BeamNumber for beam in self._beams), default=0) + 1
+        taken = {beam.Id for beam in self._beams}
+        next_number = max((beam.BeamNumber for beam in self._beams), default=0) + 1
+        number = next(n for n in range(next_number, next_number + len(taken) + 1) if f"Field {n}" not in taken)
         beam = Beam(self, number, machine, geometry)
         self.discard_calculation()
         self._beams = (*self._beams, beam)

@@ -286,7 +286,8 @@ def test_every_kind_of_beam() -> None:
         assert beams[2] not in plan.Beams
         beams[0].Id = "AP"
         assert [beam.Id for beam in plan.Beams][:2] == ["AP", "Field 2"]
-        assert static(w).BeamNumber == 9
+        beams[1].Id = "Field 9"
+        assert (static(w).BeamNumber, plan.Beams[-1].Id) == (10, "Field 10"), "no id twice"
 
 
 @pytest.mark.parametrize(
