@@ -13,6 +13,7 @@ from bridge.rt.errors import ApprovalRefusal
 from bridge.tps.eclipse import OBJECTIVES_FILE, EclipseFolder
 from bridge.tps.receipt import read_receipt
 from objective_extraction.objective_set import DerivedStructure, canonical_json
+from objective_extraction.objectives import NormalTissueObjective
 from tests.eclipse_plugin.plug_in import PLUG_IN, SOURCES, PlugIn, plan, structure_set
 from tests.solids import OTHER_FRAME, empty
 from tests.tps.objective_sets import SET_UID, asked, mean, point, structures
@@ -23,6 +24,7 @@ OBJECTIVES = asked(
     mean(3, "Parotid links", 26.0),
     point(None, "Ring_PTV", 45.0, 0.0),
     derived=[RING],
+    normal_tissue=NormalTissueObjective(100.0),
 )
 OTHER_UID = "2.25.1001"
 OTHER = {"structure_sets": [structure_set(structures(), OTHER_UID)], "plan": {"structure_set": OTHER_UID}}
