@@ -58,8 +58,8 @@ def optimize_fluences(
     def evaluate(fluences: FloatArray, which: Sequence[int]) -> list[tuple[float, FloatArray]]:
         doses = products.dose(fluences)
         values, slopes = [], np.zeros_like(doses)
-        for dose, slope, plan in zip(doses, slopes, which, strict=True):
-            value, slope[places[plan]] = functions[plan](dose[places[plan]])
+        for lane, plan in enumerate(which):
+            value, slopes[lane, places[plan]] = functions[plan](doses[lane, places[plan]])
             values.append(value)
         return list(zip(values, products.gradient(slopes), strict=True))
 

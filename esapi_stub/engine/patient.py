@@ -127,7 +127,8 @@ def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:
     nz, ny, nx = (size * part for size, part in zip(to.shape, parts, strict=True))
     fine = volume.resampled(to=Grid((nz, ny, nx), affine, to.frame_of_reference_uid), outside=outside)
     (kz, ky, kx), (sz, sy, sx) = parts, to.shape
-    return fine.values.reshape(sz, kz, sy, ky, sx, kx).mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32)
+    parted = fine.values.reshape(sz, kz, sy, ky, sx, kx)
+    return np.asarray(parted.mean(axis=(1, 3, 5), dtype=np.float64), dtype=np.float32)
 
 
 def _upright(grid: Grid) -> Grid:

@@ -8,6 +8,7 @@ Schlegel and Rhein, Med Phys 20:311, 1993).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from bridge.rt.arrays import FloatArray
 __all__ = ["beam_influence"]
 
 
-def beam_influence(beam: Mapping[str, Any]) -> sparse.csc_array[np.float32, tuple[int, int]]:
+def beam_influence(beam: Mapping[str, Any]) -> sparse.csc_array[np.float32]:
     """Compute the influence of one beam.
 
     Parameters
@@ -70,7 +71,7 @@ def _off_centre_mm(beamlet_mm: float, step_mm: float) -> float:
     It convolves a beamlet of ``floor(width / step)`` samples, whose middle is between samples or on one, and then
     takes the sample at ``ceil(width / 2 step)`` for the middle.
     """
-    return step_mm * ((np.floor(beamlet_mm / step_mm) - 1.0) / 2.0 - np.ceil(beamlet_mm / (2.0 * step_mm)))
+    return step_mm * ((math.floor(beamlet_mm / step_mm) - 1) / 2.0 - math.ceil(beamlet_mm / (2.0 * step_mm)))
 
 
 def _axes(targets_mm: list[FloatArray], source_mm: FloatArray) -> FloatArray:

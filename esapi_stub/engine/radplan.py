@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module, metadata
 from typing import Any
 
@@ -92,6 +93,8 @@ def dose_influence(patient: PlanningPatient, directions: Sequence[BeamDirection]
         engine, common, steering, arguments = _pencil_beam_engine(patient, directions, beamlet_mm)
         blocks, positions, numbers = [], [], []
         for number, beam in enumerate(steering.beams):
+            # given the beam as the engine has it, the tracer would spend more time on validating it than on tracing
+            engine._raytracer.trace_cubes = partial(_trace, engine._raytracer, beam)
             prepared = engine._init_beam(common, *arguments, number)
             blocks.append(beam_influence(prepared))
             rays: FloatArray = np.array([ray.ray_pos_bev for ray in beam.rays], dtype=np.float64)
@@ -106,6 +109,11 @@ def dose_influence(patient: PlanningPatient, directions: Sequence[BeamDirection]
         np.concatenate(positions),
         key,
     )
+
+
+def _trace(tracer: Any, beam: Any, _: object) -> Any:
+    """Trace a beam that is valid already."""
+    return type(tracer).trace_cubes(tracer, beam)
 
 
 def _pencil_beam_engine(
