@@ -1,31 +1,50 @@
-"""Application, Patient and Course: the way to a plan."""
+"""Application, ScriptContext, Patient and Course: the way to a plan."""
 
 # ruff: noqa: N802, N803 - the names are ESAPI's
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bridge.rt.structure import Structure as RtStructure
+from bridge.rt.volume import CtVolume
+from esapi_stub.enums import PlanSetupApprovalStatus
+from esapi_stub.image import Image
 from esapi_stub.plan import ExternalPlanSetup
+from esapi_stub.plan_setup import PlanSetup
+from esapi_stub.planning import QUIET, PlanningEngine, Watch
 from esapi_stub.rules import ApplicationException, ArgumentException
 from esapi_stub.structure_set import StructureSet
+from esapi_stub.system import System, uid_of
 from esapi_stub.values import DoseValue
 
-__all__ = ["Application", "Course", "Database", "Patient", "StoredStructureSet"]
+__all__ = ["Application", "Course", "Database", "Patient", "ScriptContext", "StoredStructureSet"]
 
 _LONGEST_COURSE_ID = 16
 
 
 @dataclass(frozen=True, eq=False)
 class StoredStructureSet:
-    """A structure set as the stub's database holds it; not part of ESAPI."""
+    """A structure set as the stub's database holds it; not part of ESAPI.
+
+    Attributes
+    ----------
+    identifier, uid
+        Label and SOP Instance UID.
+    structures
+        The bridge's structures.
+    ct
+        What they were drawn on; nothing is optimized or calculated without.
+    patient_position
+        Patient Position (0018,5100) of the CT.
+    """
 
     identifier: str
     uid: str
     structures: Sequence[RtStructure]
+    ct: CtVolume | None = None
+    patient_position: str = "HFS"
 
 
 class Database:
@@ -37,29 +56,42 @@ class Database:
         Patient id to structure sets.
     dose_unit
         What the system is set to: Gy or cGy.
+    engine
+        What optimizes and calculates doses; without one, plans can be made and take objectives, no more.
+    watch
+        Progress and cancelling of the engine's calculations, which ESAPI's calls have no parameters for.
     """
 
     def __init__(
         self,
         patients: dict[str, Sequence[StoredStructureSet]],
         dose_unit: DoseValue.DoseUnit = DoseValue.DoseUnit.Gy,
+        engine: PlanningEngine | None = None,
+        watch: Watch = QUIET,
     ) -> None:
-        self.patients = {identifier: Patient(identifier, sets, dose_unit) for identifier, sets in patients.items()}
+        system = System(dose_unit, engine, watch)
+        self.patients = {identifier: Patient(identifier, sets, system) for identifier, sets in patients.items()}
         self.in_use = False
 
 
 class Patient:
     """One patient; nothing of it changes before :meth:`BeginModifications`."""
 
-    def __init__(self, identifier: str, sets: Iterable[StoredStructureSet], dose_unit: DoseValue.DoseUnit) -> None:
-        self.Id = identifier
-        self._dose_unit = dose_unit
+    def __init__(self, identifier: str, sets: Iterable[StoredStructureSet], system: System) -> None:
+        self._id = identifier
+        self._system = system
         self._modifiable = False
         self._courses: list[Course] = []
-        self._sets = [
-            StructureSet(stored.identifier, stored.uid, stored.structures, self.require_modifications)
-            for stored in sets
-        ]
+        self._sets = [self._opened(stored) for stored in sets]
+
+    def _opened(self, stored: StoredStructureSet) -> StructureSet:
+        image = None if stored.ct is None else Image(stored.identifier, stored.ct, stored.patient_position)
+        return StructureSet(stored.identifier, stored.uid, stored.structures, self.require_modifications, image, self)
+
+    @property
+    def Id(self) -> str:
+        """Patient id."""
+        return self._id
 
     @property
     def StructureSets(self) -> tuple[StructureSet, ...]:
@@ -84,8 +116,25 @@ class Patient:
         self.require_modifications()
         taken = {course.Id for course in self._courses}
         number = next(n for n in range(1, len(taken) + 2) if f"C{n}" not in taken)
-        self._courses.append(Course(f"C{number}", self, self._dose_unit))
+        self._courses.append(Course(f"C{number}", self, self._system))
         return self._courses[-1]
+
+    def CanAddCourse(self) -> bool:
+        """Whether AddCourse would be taken."""
+        return self._modifiable
+
+    def CanRemoveCourse(self, course: Course) -> bool:
+        """Whether it is one of the patient's, without an approved plan."""
+        return course in self._courses and all(course.CanRemovePlanSetup(plan) for plan in course.PlanSetups)
+
+    def RemoveCourse(self, course: Course) -> None:
+        """Take a course out, with its plans."""
+        self.require_modifications()
+        if course not in self._courses:
+            raise ArgumentException("unknown-item", f"got course {course.Id!r}")
+        if not self.CanRemoveCourse(course):
+            raise ApplicationException("removal-approved", f"course {course.Id!r} has a plan that is not")
+        self._courses.remove(course)
 
     def require_modifications(self) -> None:
         """Raise unless changes are allowed; not part of ESAPI."""
@@ -100,11 +149,12 @@ class Patient:
 class Course:
     """A course of plans."""
 
-    def __init__(self, identifier: str, patient: Patient, dose_unit: DoseValue.DoseUnit) -> None:
+    def __init__(self, identifier: str, patient: Patient, system: System) -> None:
         self._id = identifier
         self._patient = patient
-        self._dose_unit = dose_unit
+        self._system = system
         self._plans: list[ExternalPlanSetup] = []
+        self._made = 0
 
     @property
     def Id(self) -> str:
@@ -137,27 +187,38 @@ class Course:
         self._patient.require_modifications()
         if structureSet not in self._patient.StructureSets:
             raise ArgumentException("structure-of-plan", f"structure set {structureSet.Id!r} is another patient's")
-        number = len(self._plans) + 1
+        self._made += 1
         plan = ExternalPlanSetup(
-            f"Plan{number}",
-            _plan_uid(structureSet.UID, self._patient.Courses.index(self), number),
+            self._new_plan_id(),
+            uid_of(structureSet.UID, self._patient.Courses.index(self), self._made),
             structureSet,
-            self._dose_unit,
+            self,
+            self._system,
             self._patient.require_modifications,
-            self._require_new_plan_id,
         )
         self._plans.append(plan)
         return plan
 
-    def _require_new_plan_id(self, identifier: str) -> None:
-        if any(plan.Id == identifier for plan in self._plans):
-            raise ArgumentException("id-unique", f"there is a plan {identifier!r} already")
+    def CanAddPlanSetup(self, structureSet: StructureSet) -> bool:
+        """Whether a plan can be made on this structure set: one of the same patient."""
+        return structureSet in self._patient.StructureSets
 
+    def CanRemovePlanSetup(self, planSetup: PlanSetup) -> bool:
+        """Whether it is one of the course's, and not approved."""
+        return planSetup in self._plans and planSetup.ApprovalStatus is PlanSetupApprovalStatus.UnApproved
 
-def _plan_uid(*parts: object) -> str:
-    """Give a UID of the 2.25 root (PS3.5 B.2) for a plan: the same for the same parts, however long they are."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+    def RemovePlanSetup(self, planSetup: PlanSetup) -> None:
+        """Take a plan out."""
+        self._patient.require_modifications()
+        if planSetup not in self._plans:
+            raise ArgumentException("unknown-item", f"got plan {planSetup.Id!r}")
+        if not self.CanRemovePlanSetup(planSetup):
+            raise ApplicationException("removal-approved", f"plan {planSetup.Id!r} is not")
+        self._plans = [plan for plan in self._plans if plan is not planSetup]
+
+    def _new_plan_id(self) -> str:
+        taken = {plan.Id for plan in self._plans}
+        return next(f"Plan{n}" for n in range(1, len(taken) + 2) if f"Plan{n}" not in taken)
 
 
 class Application:
@@ -189,7 +250,12 @@ class Application:
         self._open = None
 
     def SaveModifications(self) -> None:
-        """Keep the changes; the stub's changes are kept as they are made."""
+        """Keep the changes; the stub's are kept as they are made, but an evaluation dose that is none is refused."""
+        courses = () if self._open is None else self._open.Courses
+        for plan in (plan for course in courses for plan in course.ExternalPlanSetups):
+            evaluation = plan.DoseAsEvaluationDose
+            if evaluation is not None and not evaluation.is_set:
+                raise ApplicationException("evaluation-dose-voxels", f"plan {plan.Id!r} has one")
 
     def Dispose(self) -> None:
         """End."""
@@ -201,3 +267,54 @@ class Application:
 
     def __exit__(self, *_: object) -> None:
         self.Dispose()
+
+
+class ScriptContext:
+    """What the host hands to the ``Execute`` of a plug-in: the open patient, and what is shown of it.
+
+    Parameters
+    ----------
+    patient
+        The open patient.
+    plan
+        The plan that is shown, if one is.
+    structure_set
+        The structure set that is shown, where that is not the plan's.
+    """
+
+    def __init__(
+        self, patient: Patient, plan: ExternalPlanSetup | None = None, structure_set: StructureSet | None = None
+    ) -> None:
+        self._patient = patient
+        self._plan = plan
+        self._structure_set = structure_set if plan is None else plan.StructureSet
+
+    @property
+    def Patient(self) -> Patient:
+        """The open patient."""
+        return self._patient
+
+    @property
+    def Course(self) -> Course | None:
+        """The plan's course."""
+        return None if self._plan is None else self._plan.Course
+
+    @property
+    def PlanSetup(self) -> PlanSetup | None:
+        """The plan that is shown."""
+        return self._plan
+
+    @property
+    def ExternalPlanSetup(self) -> ExternalPlanSetup | None:
+        """The plan that is shown."""
+        return self._plan
+
+    @property
+    def StructureSet(self) -> StructureSet | None:
+        """The structure set that is shown."""
+        return self._structure_set
+
+    @property
+    def Image(self) -> Image | None:
+        """The image that is shown."""
+        return None if self._structure_set is None else self._structure_set.Image

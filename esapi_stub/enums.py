@@ -5,9 +5,16 @@ from __future__ import annotations
 from enum import Enum
 
 __all__ = [
+    "CalculationType",
     "DVHEstimateType",
     "DoseValuePresentation",
+    "DosimeterUnit",
+    "GantryDirection",
+    "MLCPlanType",
+    "OptimizationConvergenceOption",
+    "OptimizationIntermediateDoseOption",
     "OptimizationObjectiveOperator",
+    "OptimizationOption",
     "PlanSetupApprovalStatus",
     "PlanType",
     "VolumePresentation",
@@ -68,3 +75,65 @@ class PlanSetupApprovalStatus(Enum):
     UnPlannedTreatment = 8
     ExternallyApproved = 9
     Unknown = 999
+
+
+class CalculationType(Enum):
+    """What a model calculates. Numbers are those of 15.6; they moved in 16.1, so only names are compared."""
+
+    PhotonVolumeDose = 0
+    PhotonSRSDose = 1
+    PhotonIMRTOptimization = 2
+    PhotonVMATOptimization = 3
+    PhotonLeafMotions = 4
+    ProtonVolumeDose = 5
+    DVHEstimation = 6
+
+
+class OptimizationOption(Enum):
+    """Where an optimization starts."""
+
+    RestartOptimization = 0
+    ContinueOptimization = 1
+    ContinueOptimizationWithPlanDoseAsIntermediateDose = 2
+
+
+class OptimizationIntermediateDoseOption(Enum):
+    """Whether the dose is calculated in the course of an optimization."""
+
+    NoIntermediateDose = 0
+    UseIntermediateDose = 1
+
+
+class OptimizationConvergenceOption(Enum):
+    """Whether an optimization stops early."""
+
+    NoEarlyTermination = 0
+    TerminateIfConverged = 1
+
+
+class GantryDirection(Enum):
+    """How the gantry turns. ``None_`` is ``None`` in .NET."""
+
+    None_ = 0
+    Clockwise = 1
+    CounterClockwise = 2
+
+
+class MLCPlanType(Enum):
+    """What the leaves do during a beam."""
+
+    Static = 0
+    DoseDynamic = 1
+    ArcDynamic = 2
+    VMAT = 3
+    ProtonLayerStacking = 4
+    NotDefined = 999
+
+
+class DosimeterUnit(Enum):
+    """Unit of a meterset."""
+
+    Null = 0
+    MU = 1
+    Minute = 2
+    Second = 3

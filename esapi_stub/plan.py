@@ -1,247 +1,192 @@
-"""ExternalPlanSetup: prescription, optimization setup, and the DVHs of a dose that was given to it."""
+"""ExternalPlanSetup: optimization, dose calculation and evaluation doses."""
 
 # ruff: noqa: N802, N803 - the names are ESAPI's
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.rt.dvh import Dvh
-from bridge.rt.dvh_compute import compute_dvh
-from bridge.rt.volume import Dose
-from esapi_stub.enums import DoseValuePresentation, PlanSetupApprovalStatus, PlanType, VolumePresentation
-from esapi_stub.optimization import OptimizationSetup
-from esapi_stub.rules import ApplicationException, ArgumentException
-from esapi_stub.structure_set import Structure, StructureSet
-from esapi_stub.values import DoseValue, DVHPoint
+from bridge.rt.volume import Dose as RtDose
+from esapi_stub.dose import Dose, EvaluationDose
+from esapi_stub.enums import CalculationType, MLCPlanType, OptimizationOption, PlanSetupApprovalStatus
+from esapi_stub.image import Image
+from esapi_stub.options import OptimizationOptionsIMRT, OptimizationOptionsVMAT
+from esapi_stub.plan_beams import PlanWithBeams
+from esapi_stub.plan_setup import MODELLED
+from esapi_stub.planning import PlannedObjective, PlanningProblem
+from esapi_stub.planning_item import DVHData
+from esapi_stub.problem import normal_tissue_of, objectives_of, optimizer_result
+from esapi_stub.results import CalculationResult, OptimizerResult
+from esapi_stub.rules import ApplicationException
 
-__all__ = ["DVHData", "ExternalPlanSetup", "attach_dose"]
+__all__ = ["DVHData", "ExternalPlanSetup", "attach_dose", "set_approval_status"]
 
-_LONGEST_ID = 13
-
-
-@dataclass(frozen=True, eq=False)
-class DVHData:
-    """A cumulative DVH and its statistics; ``Volume`` in cc, ``Coverage`` 0 to 1."""
-
-    CurveData: tuple[DVHPoint, ...]
-    MinDose: DoseValue
-    MaxDose: DoseValue
-    MeanDose: DoseValue
-    MedianDose: DoseValue
-    StdDev: float
-    Volume: float
-    Coverage: float
-    SamplingCoverage: float
+_RESTART = OptimizationOption.RestartOptimization
+_FROM_PLAN_DOSE = OptimizationOption.ContinueOptimizationWithPlanDoseAsIntermediateDose
 
 
-class ExternalPlanSetup:
-    """A plan for external beams. It has a dose once :func:`attach_dose` gave it one: nothing here computes any.
+class ExternalPlanSetup(PlanWithBeams):
+    """A plan for external beams. Its dose comes from the database's engine, or was given by :func:`attach_dose`."""
 
-    Parameters
-    ----------
-    identifier, uid
-        Plan id and UID.
-    structure_set
-        What it is planned on.
-    dose_unit
-        What the system is set to.
-    require_modifications
-        Raises unless the patient may be changed.
-    require_new_id
-        Raises unless the plan may get this id.
-    """
+    _needs_leaf_motions = False
+    _evaluation: EvaluationDose | None = None
 
-    def __init__(
+    def Optimize(
         self,
-        identifier: str,
-        uid: str,
-        structure_set: StructureSet,
-        dose_unit: DoseValue.DoseUnit,
-        require_modifications: Callable[[], None],
-        require_new_id: Callable[[str], None],
-    ) -> None:
-        self._id = identifier
-        self.UID = uid
-        self._structure_set = structure_set
-        self._dose_unit = dose_unit
-        self._require_modifications = require_modifications
-        self._require_new_id = require_new_id
-        self._fractions: int | None = None
-        self._per_fraction = DoseValue.UndefinedDose()
-        self._treatment_percentage = math.nan
-        self._dose: Dose | None = None
-        self.ApprovalStatus = PlanSetupApprovalStatus.UnApproved
-        self.DoseValuePresentation = DoseValuePresentation.Absolute
-        self._setup = OptimizationSetup(
-            structure_set, dose_unit, self.require_change, lambda: self._fractions is not None
-        )
+        maxIterations: int | OptimizationOptionsIMRT | None = None,
+        optimizationOption: OptimizationOption = _RESTART,
+        mlcId: str = "",
+    ) -> OptimizerResult:
+        """Optimize the fluence of fixed gantry angles: of (), (iterations), (iterations, start, MLC) or (options)."""
+        if any(beam.is_arc for beam in self.Beams):
+            raise ApplicationException("beam-kind", "got an arc")
+        calculation = CalculationType.PhotonIMRTOptimization
+        if isinstance(maxIterations, OptimizationOptionsIMRT):
+            options = maxIterations
+            result = self._optimize(calculation, options.max_iterations, options.StartOption, options.MLC)
+        else:
+            result = self._optimize(calculation, maxIterations, optimizationOption, mlcId)
+        self._needs_leaf_motions = True
+        return result
 
-    @property
-    def Id(self) -> str:
-        """Plan id, 1 to 13 characters."""
-        return self._id
+    def OptimizeVMAT(self, mlcId: str | OptimizationOptionsVMAT = "") -> OptimizerResult:
+        """Optimize arcs: of (), (MLC) or (options)."""
+        if any(beam.MLCPlanType is not MLCPlanType.VMAT for beam in self.Beams):
+            raise ApplicationException("beam-kind", "got a beam of another call")
+        calculation = CalculationType.PhotonVMATOptimization
+        if isinstance(mlcId, OptimizationOptionsVMAT):
+            result = self._optimize(calculation, None, mlcId.StartOption, mlcId.MLC)
+        else:
+            result = self._optimize(calculation, None, _RESTART, mlcId)
+        self._needs_leaf_motions = False
+        return result
 
-    @Id.setter
-    def Id(self, value: str) -> None:
+    def CalculateLeafMotions(self) -> CalculationResult:
+        """Do what the host needs between Optimize and CalculateDose. The stub's leaves deliver the fluence as it is."""
         self.require_change()
-        if not 1 <= len(value) <= _LONGEST_ID:
-            raise ArgumentException("plan-id-length", f"got {value!r}")
-        self._require_new_id(value)
-        self._id = value
+        self._require_fluence()
+        self.require_model(CalculationType.PhotonLeafMotions)
+        self._needs_leaf_motions = False
+        return CalculationResult(True)
 
-    @property
-    def StructureSet(self) -> StructureSet:
-        """What it is planned on."""
-        return self._structure_set
-
-    @property
-    def OptimizationSetup(self) -> OptimizationSetup:
-        """Objectives and parameters."""
-        return self._setup
-
-    @property
-    def PlanType(self) -> PlanType:
-        """Always external beam."""
-        return PlanType.ExternalBeam
-
-    @property
-    def NumberOfFractions(self) -> int | None:
-        """Number of fractions, or None before SetPrescription."""
-        return self._fractions
-
-    @property
-    def DosePerFraction(self) -> DoseValue:
-        """Prescribed dose of a fraction, undefined before SetPrescription."""
-        return self._per_fraction
-
-    @property
-    def TotalDose(self) -> DoseValue:
-        """Prescribed dose of all fractions, undefined before SetPrescription."""
-        return self._per_fraction if self._fractions is None else self._per_fraction * self._fractions
-
-    @property
-    def TreatmentPercentage(self) -> float:
-        """Part of the prescription that is prescribed to, 1.0 for 100 %."""
-        return self._treatment_percentage
-
-    def SetPrescription(self, numberOfFractions: int, dosePerFraction: DoseValue, treatmentPercentage: float) -> None:
-        """Prescribe; ``treatmentPercentage`` is a fraction (1.0 is 100 %)."""
+    def CalculateDose(self) -> CalculationResult:
+        """Calculate the dose of the optimized fluence, as the total over all fractions."""
         self.require_change()
-        if dosePerFraction.Unit is not self._dose_unit:
-            raise ArgumentException("dose-unit", f"it is set to {self._dose_unit.name}, got {dosePerFraction}")
-        if numberOfFractions < 1 or not dosePerFraction.Dose > 0 or not treatmentPercentage > 0:
-            found = f"got {numberOfFractions} x {dosePerFraction} at {treatmentPercentage}"
-            raise ArgumentException("prescription-range", found)
-        self._fractions = numberOfFractions
-        self._per_fraction = dosePerFraction
-        self._treatment_percentage = treatmentPercentage
+        engine = self._system.require_engine()
+        self._require_fluence()
+        self.require_model(CalculationType.PhotonVolumeDose)
+        if self._needs_leaf_motions:
+            raise ApplicationException("leaf-motions-first", "it was not called")
+        self._calculated = engine.calculate_dose(self._problem(()), self._fluence)
+        return CalculationResult(True)
+
+    def CalculateLeafMotionsAndDose(self) -> CalculationResult:
+        """Do both."""
+        self.CalculateLeafMotions()
+        return self.CalculateDose()
+
+    def GetModelsForCalculationType(self, calculationType: CalculationType) -> tuple[str, ...]:
+        """Give the models that are installed: the database's engine for photons, or none."""
+        engine = self._system.engine
+        return () if engine is None or calculationType not in MODELLED else (engine.name,)
 
     @property
-    def Dose(self) -> Dose | None:
-        """The bridge's dose, None where there is none; ESAPI has a Dose object of its own."""
-        return self._dose
+    def rt_dose(self) -> RtDose | None:
+        """The bridge's dose: an evaluation dose, or what was calculated; not part of ESAPI."""
+        return super().rt_dose if self._evaluation is None else self._evaluation.rt
 
     @property
-    def IsDoseValid(self) -> bool:
-        """Whether there is a dose."""
-        return self._dose is not None
+    def DoseAsEvaluationDose(self) -> EvaluationDose | None:
+        """The evaluation dose, where the plan has one."""
+        return self._evaluation
 
-    def GetDVHCumulativeData(
-        self,
-        structure: Structure,
-        dosePresentation: DoseValuePresentation,
-        volumePresentation: VolumePresentation,
-        binWidth: float,
-    ) -> DVHData | None:
-        """Give the DVH at multiples of ``binWidth`` (in the unit asked for), or None where it is not possible."""
-        dvh = self._dvh(structure)
-        unit, per_gy = self._presentation(dosePresentation)
-        if dvh is None or math.isnan(per_gy) or not binWidth > 0:
-            return None
-        bins = np.arange(math.floor(dvh.max_gy * per_gy / binWidth) + 2) * binWidth
-        relative = volumePresentation is VolumePresentation.Relative
-        curve = tuple(
-            DVHPoint(
-                DoseValue(float(dose), unit),
-                dvh.percent_at_dose(float(dose) / per_gy) if relative else dvh.cc_at_dose(float(dose) / per_gy),
-                "%" if relative else "cm3",
-            )
-            for dose in bins
+    def CreateEvaluationDose(self) -> EvaluationDose:
+        """Give the plan a dose of 0 to be set by voxel, on the grid of its image; the host's grid is not known."""
+        grid = self._require_image().ct.grid
+        return self._evaluate(RtDose(np.zeros(grid.shape, dtype=np.float32), grid))
+
+    def CopyEvaluationDose(self, existing: Dose) -> EvaluationDose:
+        """Give the plan a dose to be set by voxel that starts as a copy; its voxels may be of another scale."""
+        return self._evaluate(existing.rt)
+
+    def discard_calculation(self) -> None:
+        """Forget dose and fluence, because the plan is another now; not part of ESAPI."""
+        super().discard_calculation()
+        self._needs_leaf_motions = False
+
+    def _evaluate(self, dose: RtDose) -> EvaluationDose:
+        self.require_change()
+        if self.Beams:
+            raise ApplicationException("evaluation-dose-beams", f"got {len(self.Beams)} beams")
+        self._evaluation = EvaluationDose(dose, f"{self.UID}.2", self.presented, self.gray, self.require_change)
+        return self._evaluation
+
+    def _optimize(
+        self, calculation: CalculationType, max_iterations: int | None, start: OptimizationOption, mlc: str
+    ) -> OptimizerResult:
+        self.require_change()
+        engine = self._system.require_engine()
+        self.require_model(calculation)
+        self._require_beams()
+        if not mlc and all(beam.MLC is None for beam in self.Beams):
+            raise ApplicationException("one-mlc", "got beams without one")
+        if self.NumberOfFractions is None:
+            raise ApplicationException("prescription-first", "the plan has no prescription")
+        if self.TreatmentPercentage != 1.0:
+            raise ApplicationException("treatment-percentage", f"got {100.0 * self.TreatmentPercentage:g} %")
+        if start is _FROM_PLAN_DOSE and not self.IsDoseValid:
+            raise ApplicationException("intermediate-dose", "this one has none")
+        objectives = objectives_of(self.OptimizationSetup, self._system)
+        if not objectives:
+            raise ApplicationException("objective-missing", "the plan has none")
+        outcome = engine.optimize(
+            self._problem(objectives),
+            max_iterations=max_iterations,
+            start=(self._fluence or None) if start is not _RESTART else None,
+            watch=self._system.watch,
         )
-        spread = np.average((dvh.dose_gy - dvh.mean_gy) ** 2, weights=dvh.sample_cc)
+        self.discard_calculation()
+        self._fluence = outcome.fluence
+        self.reset_normalization()
+        asked = {objective.StructureId: objective.Structure for objective in self.OptimizationSetup.Objectives}
+        return optimizer_result(outcome, list(asked.values()), self._system)
 
-        def value(dose_gy: float) -> DoseValue:
-            return DoseValue(dose_gy * per_gy, unit)
-
-        return DVHData(
-            CurveData=curve,
-            MinDose=value(dvh.min_gy),
-            MaxDose=value(dvh.max_gy),
-            MeanDose=value(dvh.mean_gy),
-            MedianDose=value(dvh.dose_at_percent(50.0)),
-            StdDev=math.sqrt(spread) * per_gy,
-            Volume=dvh.volume_cc,
-            Coverage=dvh.coverage,
-            SamplingCoverage=1.0,
+    def _problem(self, objectives: tuple[PlannedObjective, ...]) -> PlanningProblem:
+        image = self._require_image()
+        return PlanningProblem(
+            ct=image.ct,
+            structures=tuple(structure.rt for structure in self.StructureSet.Structures if structure.HasSegment),
+            beams=tuple(beam.planned() for beam in self.Beams),
+            objectives=objectives,
+            normal_tissue=normal_tissue_of(self.OptimizationSetup),
+            prescription_gy=self.prescription_gy,
+            fractions=self.NumberOfFractions or 1,
+            patient_position=image.patient_position,
         )
 
-    def GetDoseAtVolume(
-        self,
-        structure: Structure,
-        volume: float,
-        volumePresentation: VolumePresentation,
-        requestedDosePresentation: DoseValuePresentation,
-    ) -> DoseValue:
-        """Give the least dose of the hottest ``volume``, undefined where there is none."""
-        dvh = self._dvh(structure)
-        unit, per_gy = self._presentation(requestedDosePresentation)
-        if dvh is None:
-            return DoseValue.UndefinedDose()
-        relative = volumePresentation is VolumePresentation.Relative
-        dose_gy = dvh.dose_at_percent(volume) if relative else dvh.dose_at_cc(volume)
-        return DoseValue(dose_gy * per_gy, unit)
+    def _require_image(self) -> Image:
+        image = self.StructureSet.Image
+        if image is None:
+            raise ApplicationException("image-missing", f"structure set {self.StructureSet.Id!r} has none")
+        return image
 
-    def GetVolumeAtDose(
-        self, structure: Structure, dose: DoseValue, requestedVolumePresentation: VolumePresentation
-    ) -> float:
-        """Give the volume that gets at least ``dose``, NaN where there is no dose."""
-        dvh = self._dvh(structure)
-        if dvh is None:
-            return math.nan
-        absolute = DoseValuePresentation.Relative if dose.IsRelativeDoseValue else DoseValuePresentation.Absolute
-        unit, per_gy = self._presentation(absolute)
-        if dose.Unit is not unit:
-            raise ArgumentException("dose-unit", f"it is set to {self._dose_unit.name}, got {dose}")
-        dose_gy = dose.Dose / per_gy
-        relative = requestedVolumePresentation is VolumePresentation.Relative
-        return dvh.percent_at_dose(dose_gy) if relative else dvh.cc_at_dose(dose_gy)
+    def _require_beams(self) -> None:
+        if not self.Beams:
+            raise ApplicationException("treatment-beams", "the plan has none")
 
-    def _dvh(self, structure: Structure) -> Dvh | None:
-        """Give the bridge's DVH, with the end caps of Eclipse."""
-        if self._dose is None or structure.IsEmpty:
-            return None
-        dvh = compute_dvh(structure.rt, self._dose)
-        return None if dvh.is_empty else dvh
-
-    def _presentation(self, presentation: DoseValuePresentation) -> tuple[DoseValue.DoseUnit, float]:
-        """Give the unit asked for, and how many of it 1 Gy is (NaN where a percentage has no prescription)."""
-        gray = 1.0 if self._dose_unit is DoseValue.DoseUnit.Gy else 100.0
-        if presentation is DoseValuePresentation.Absolute:
-            return self._dose_unit, gray
-        return DoseValue.DoseUnit.Percent, 100.0 * gray / self.TotalDose.Dose
-
-    def require_change(self) -> None:
-        """Raise unless the plan may be changed; not part of ESAPI."""
-        self._require_modifications()
-        if self.ApprovalStatus is not PlanSetupApprovalStatus.UnApproved:
-            raise ApplicationException("plan-approved", f"its status is {self.ApprovalStatus.name}")
+    def _require_fluence(self) -> None:
+        if not self._fluence:
+            raise ApplicationException("optimize-first", "the plan has no optimized fluence")
 
 
-def attach_dose(plan: ExternalPlanSetup, dose: Dose | None) -> None:
+def attach_dose(plan: ExternalPlanSetup, dose: RtDose | None) -> None:
     """Give a plan a dose, as an import would; not part of ESAPI."""
-    plan._dose = dose
+    plan._calculated = dose
+    plan._normalization = math.nan
+
+
+def set_approval_status(plan: ExternalPlanSetup, status: PlanSetupApprovalStatus) -> None:
+    """Approve a plan, or take that back, as a person in the planning system would; not part of ESAPI."""
+    plan._approval = status

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -13,8 +14,12 @@ import shapely
 from bridge.rt.derive import ring, subtract, union
 from bridge.rt.structure import Plane, RoiKind
 from bridge.rt.structure import Structure as RtStructure
-from esapi_stub.rules import ArgumentException
+from esapi_stub.image import Image
+from esapi_stub.rules import ApplicationException, ArgumentException
 from esapi_stub.values import VVector
+
+if TYPE_CHECKING:
+    from esapi_stub.application import Patient
 
 __all__ = ["SegmentVolume", "Structure", "StructureSet"]
 
@@ -139,14 +144,31 @@ class Structure:
         low, high = self._rt.bounds_mm()
         return VVector(*((low + high) / 2.0))
 
+    def Or(self, other: SegmentVolume) -> SegmentVolume:
+        """Give what is in either."""
+        return self.SegmentVolume.Or(other)
+
+    def Sub(self, other: SegmentVolume) -> SegmentVolume:
+        """Give what is in this and not in the other."""
+        return self.SegmentVolume.Sub(other)
+
+    def And(self, other: SegmentVolume) -> SegmentVolume:
+        """Give what is in both."""
+        return self.SegmentVolume.And(other)
+
+    def Margin(self, marginInMM: float) -> SegmentVolume:
+        """Give the shape grown in all directions by 0 to 50 mm."""
+        return self.SegmentVolume.Margin(marginInMM)
+
+    # last in the class, whose other annotations mean the class of the same name
     @property
     def SegmentVolume(self) -> SegmentVolume:
-        """The shape; setting it needs BeginModifications."""
+        """The shape. It can be set after BeginModifications, while no plan has a dose on the structure set."""
         return SegmentVolume(self._rt)
 
     @SegmentVolume.setter
     def SegmentVolume(self, value: SegmentVolume) -> None:
-        self._set.require_modifications()
+        self._set.require_editable()
         self._rt = replace(value.shape, number=self._rt.number, name=self._rt.name, kind=self._rt.kind)
 
 
@@ -169,15 +191,52 @@ class StructureSet:
         The bridge's structures; each is known by its ROI name.
     require_modifications
         Raises unless the patient may be changed.
+    image
+        What it was drawn on, where the world has it.
+    patient
+        Whose it is.
     """
 
     def __init__(
-        self, identifier: str, uid: str, structures: Iterable[RtStructure], require_modifications: Callable[[], None]
+        self,
+        identifier: str,
+        uid: str,
+        structures: Iterable[RtStructure],
+        require_modifications: Callable[[], None],
+        image: Image | None = None,
+        patient: Patient | None = None,
     ) -> None:
-        self.Id = identifier
-        self.UID = uid
+        self._id = identifier
+        self._uid = uid
         self.require_modifications = require_modifications
         self._structures = [Structure(rt, rt.name, _TYPE_OF_KIND[rt.kind], self) for rt in structures]
+        self._image = image
+        self._patient = patient
+
+    @property
+    def Id(self) -> str:
+        """Label; setting it needs BeginModifications."""
+        return self._id
+
+    @Id.setter
+    def Id(self, value: str) -> None:
+        self.require_modifications()
+        self._id = value
+
+    @property
+    def UID(self) -> str:
+        """SOP Instance UID."""
+        return self._uid
+
+    @property
+    def Image(self) -> Image | None:
+        """What it was drawn on; None where the world has no CT."""
+        return self._image
+
+    @property
+    def Patient(self) -> Patient | None:
+        """Whose it is."""
+        return self._patient
 
     @property
     def Structures(self) -> tuple[Structure, ...]:
@@ -205,6 +264,18 @@ class StructureSet:
         if structure not in self._structures:
             raise ArgumentException("unknown-item", f"got structure {structure.Id!r}")
         self._structures.remove(structure)
+
+    def CanRemoveStructure(self, structure: Structure) -> bool:
+        """Whether it is one of this set's."""
+        return structure in self._structures
+
+    def require_editable(self) -> None:
+        """Raise unless contours may be changed now; not part of ESAPI."""
+        self.require_modifications()
+        courses = () if self._patient is None else self._patient.Courses
+        for plan in (plan for course in courses for plan in course.PlanSetups):
+            if plan.StructureSet is self and plan.IsDoseValid:
+                raise ApplicationException("structure-locked", f"plan {plan.Id!r} has one")
 
     def require_new_id(self, identifier: str) -> None:
         """Raise unless a structure may get this id now; not part of ESAPI."""

@@ -1,16 +1,20 @@
-"""Value types of VMS.TPS.Common.Model.Types: doses with their unit, DVH points, vectors."""
+"""Value types of VMS.TPS.Common.Model.Types: doses with their unit, DVH points, vectors, rectangles, metersets."""
 
-# ruff: noqa: N802, N815 - the names are ESAPI's
+# ruff: noqa: N802, N803, N815 - the names are ESAPI's
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeAlias, TypeVar
 
+from esapi_stub.enums import DosimeterUnit
 from esapi_stub.rules import ArgumentException, ArithmeticException
 
-__all__ = ["DVHPoint", "DoseValue", "VVector"]
+__all__ = ["DVHPoint", "DoseValue", "MetersetValue", "VRect", "VVector"]
+
+Number = TypeVar("Number", int, float)
 
 
 class DoseValue:
@@ -134,7 +138,11 @@ class DoseValue:
         return f"{self.ValueAsString} {self.UnitAsString}"
 
 
-@dataclass(frozen=True)
+_DoseValue: TypeAlias = DoseValue
+"""The same class under a name that a field of the same name does not hide."""
+
+
+@dataclass(frozen=True, init=False)
 class DVHPoint:
     """One point of a cumulative DVH: the volume that gets at least the dose. ``VolumeUnit`` is ``"%"`` or ``"cm3"``."""
 
@@ -142,14 +150,22 @@ class DVHPoint:
     Volume: float
     VolumeUnit: str
 
+    def __init__(self, dose: _DoseValue, volume: float, volumeUnit: str) -> None:
+        object.__setattr__(self, "DoseValue", dose)
+        object.__setattr__(self, "Volume", volume)
+        object.__setattr__(self, "VolumeUnit", volumeUnit)
 
-@dataclass
+
+@dataclass(init=False)
 class VVector:
     """A position or direction in mm, DICOM patient coordinates."""
 
     x: float
     y: float
     z: float
+
+    def __init__(self, xi: float, yi: float, zi: float) -> None:
+        self.x, self.y, self.z = float(xi), float(yi), float(zi)
 
     def __getitem__(self, index: int) -> float:
         return (self.x, self.y, self.z)[index]
@@ -168,11 +184,37 @@ class VVector:
         """Euclidean length."""
         return math.sqrt(self.ScalarProduct(self))
 
-    def ScalarProduct(self, other: VVector) -> float:
+    def ScalarProduct(self, left: VVector) -> float:
         """Give the dot product."""
-        return self.x * other.x + self.y * other.y + self.z * other.z
+        return self.x * left.x + self.y * left.y + self.z * left.z
 
     @staticmethod
-    def Distance(a: VVector, b: VVector) -> float:
+    def Distance(left: VVector, right: VVector) -> float:
         """Give the distance between two positions."""
-        return (a - b).Length
+        return (left - right).Length
+
+
+@dataclass(frozen=True, init=False)
+class VRect(Generic[Number]):
+    """A rectangle, of jaws in mm along the axes of the collimator (IEC 61217)."""
+
+    X1: Number
+    Y1: Number
+    X2: Number
+    Y2: Number
+
+    def __init__(self, x1: Number, y1: Number, x2: Number, y2: Number) -> None:
+        for name, value in zip(("X1", "Y1", "X2", "Y2"), (x1, y1, x2, y2), strict=True):
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, init=False)
+class MetersetValue:
+    """How much a beam delivers."""
+
+    Value: float
+    Unit: DosimeterUnit
+
+    def __init__(self, value: float, unit: DosimeterUnit) -> None:
+        object.__setattr__(self, "Value", value)
+        object.__setattr__(self, "Unit", unit)

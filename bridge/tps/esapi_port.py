@@ -26,7 +26,7 @@ from objective_extraction.objectives import (
     PointObjective,
 )
 
-__all__ = ["LINE_VOLUMES_PERCENT", "EsapiPort", "apply_to_esapi"]
+__all__ = ["LINE_VOLUMES_PERCENT", "EsapiPort", "apply_to_esapi", "words"]
 
 LINE_VOLUMES_PERCENT = (0.0, 5.0, 20.0, 40.0, 60.0, 80.0, 95.0)
 """Where a line objective is sampled: ESAPI has no call that adds a line."""
@@ -85,7 +85,7 @@ class EsapiPort:
         for position, asked in enumerate(objectives.objectives):
             attempt(
                 added,
-                Outcome(objective=position, structure=asked.roi_name, what=_words(asked)),
+                Outcome(objective=position, structure=asked.roi_name, what=words(asked)),
                 partial(self._add, asked, [outcome.structure for outcome in made]),
             )
         if objectives.normal_tissue is not None:
@@ -176,8 +176,8 @@ class EsapiPort:
         shapes = [self._named(name).SegmentVolume for name in recipe.of]
         if recipe.operation == "subtract":
             cuts = [self._named(name).SegmentVolume.Margin(recipe.margin_mm or 0.0) for name in recipe.minus]
-            return reduce(SegmentVolume.Sub, cuts, shapes[0])
-        core = reduce(SegmentVolume.Or, shapes)
+            return reduce(lambda rest, cut: rest.Sub(cut), cuts, shapes[0])
+        core = reduce(lambda one, other: one.Or(other), shapes)
         shell = core.Margin(recipe.outer_mm or 0.0).Sub(core.Margin(recipe.inner_mm or 0.0))
         return self._named(recipe.within or "").SegmentVolume.And(shell)
 
@@ -209,7 +209,8 @@ def apply_to_esapi(objectives: ObjectiveSet, structures: Sequence[RtStructure]) 
         return receipt
 
 
-def _words(objective: Objective) -> str:
+def words(objective: Objective) -> str:
+    """Say what an objective asks, as receipts and previews do."""
     match objective:
         case MeanObjective():
             return f"mean at most {objective.dose_gy:g} Gy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure
 from objective_extraction.objective_set import ObjectiveSet
@@ -51,7 +51,10 @@ class Receipt(_Strict):
     objectives_sha256
         Hash of the objective set that it answers.
     state
-        ``"waiting"``: handed over, not yet applied to a plan. ``"applied"``: applied as far as it says.
+        ``"waiting"``: handed over, not yet applied to a plan. ``"applied"``: applied as far as it says. ``"refused"``:
+        the whole hand-over was refused and no plan was changed.
+    reason
+        Why the hand-over was refused; empty in every other state.
     taken_by
         Program and version that applied it.
     plan_uid
@@ -68,7 +71,8 @@ class Receipt(_Strict):
 
     version: Literal["1.0"] = "1.0"
     objectives_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    state: Literal["waiting", "applied"]
+    state: Literal["waiting", "applied", "refused"]
+    reason: str = Field(default="", max_length=1000)
     taken_by: str = Field(min_length=1, max_length=64)
     plan_uid: str | None = Field(default=None, pattern=r"^[0-9.]{1,64}$")
     created_utc: AwareDatetime
@@ -76,6 +80,14 @@ class Receipt(_Strict):
     added: tuple[Outcome, ...] = ()
     refused: tuple[Outcome, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _refused_means_unchanged(self) -> Receipt:
+        if (self.state == "refused") != bool(self.reason):
+            raise ValueError("a refusal, and nothing else, gives a reason")
+        if self.state == "refused" and (self.made or self.added):
+            raise ValueError("a refusal changed nothing, so nothing was made or added")
+        return self
 
 
 def read_receipt(path: Path, objectives: ObjectiveSet) -> Receipt:

@@ -9,9 +9,11 @@ import pytest
 
 from esapi_stub.application import Application, Database, StoredStructureSet
 from esapi_stub.enums import OptimizationObjectiveOperator, PlanSetupApprovalStatus
+from esapi_stub.plan import set_approval_status
 from esapi_stub.rules import RULES, ApplicationException, ArgumentException, ArithmeticException, Basis, HostException
 from esapi_stub.structure_set import Structure, StructureSet
 from esapi_stub.values import DoseValue
+from tests.esapi_stub.planning_breaches import PLANNING_BREACHES
 from tests.esapi_stub.worlds import SET_UID, World, structures, world
 
 UPPER, LOWER = OptimizationObjectiveOperator.Upper, OptimizationObjectiveOperator.Lower
@@ -55,7 +57,7 @@ def after_close(w: World, act: Callable[[World], object]) -> None:
 
 
 def approved(w: World, act: Callable[[World], object]) -> None:
-    w.plan.ApprovalStatus = PlanSetupApprovalStatus.PlanningApproved
+    set_approval_status(w.plan, PlanSetupApprovalStatus.PlanningApproved)
     act(w)
 
 
@@ -101,7 +103,7 @@ def mean(w: World, dose: DoseValue, priority: float = 80.0) -> None:
 
 
 def normal_tissue(w: World, *numbers: float) -> None:
-    w.plan.OptimizationSetup.AddNormalTissueObjective(*numbers)  # type: ignore[call-arg]
+    w.plan.OptimizationSetup.AddNormalTissueObjective(*numbers)
 
 
 def prescribe(w: World, fractions: int, dose: DoseValue, percentage: float) -> None:
@@ -175,6 +177,9 @@ BREACHES: list[tuple[str, Callable[[World], object]]] = [
 ]
 
 
+BREACHES += PLANNING_BREACHES
+
+
 @pytest.mark.parametrize(("rule", "breach"), BREACHES, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(BREACHES)])
 def test_a_breach_is_refused_by_its_rule_and_says_how_the_rule_is_known(
     rule: str, breach: Callable[[World], object]
@@ -195,17 +200,24 @@ def test_every_rule_has_a_breach() -> None:
 def test_what_the_vendor_documents_is_told_apart_from_guesses() -> None:
     documented = {name for name, rule in RULES.items() if rule.basis is Basis.DOCUMENTED}
     assert documented == {
+        "beam-angle",
         "begin-modifications",
         "dicom-type",
         "dose-unit",
         "dose-unit-mixed",
         "eud-operator",
+        "evaluation-dose-beams",
+        "evaluation-dose-voxels",
+        "fluence-mode",
+        "intermediate-dose",
         "margin-range",
         "one-application",
+        "one-mlc",
         "one-patient",
         "plan-id-length",
         "point-operator",
         "priority-positive",
+        "treatment-percentage",
         "volume-range",
     }
     assert all(name == rule.name for name, rule in RULES.items())

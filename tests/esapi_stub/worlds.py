@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from bridge.rt.structure import Structure as RtStructure
+from bridge.rt.volume import CtVolume
 from esapi_stub.application import Application, Course, Database, Patient, StoredStructureSet
 from esapi_stub.plan import ExternalPlanSetup
+from esapi_stub.planning import QUIET, PlanningEngine, Watch
 from esapi_stub.structure_set import Structure, StructureSet
 from esapi_stub.values import DoseValue
-from tests.solids import empty, prism, rectangle
+from tests.solids import empty, grid_around, prism, rectangle
 
 SET_UID = "2.25.1000"
 PLANES_MM = [float(z) for z in range(-30, 31, 3)]
@@ -30,6 +34,12 @@ def structures() -> list[RtStructure]:
     ]
 
 
+def water() -> CtVolume:
+    """A block of water, 100 mm across."""
+    grid = grid_around(50.0, (5.0, 5.0, 5.0))
+    return CtVolume(np.zeros(grid.shape, dtype=np.float32), grid)
+
+
 @dataclass(frozen=True)
 class World:
     application: Application
@@ -45,11 +55,20 @@ class World:
     def dose(self, value: float) -> DoseValue:
         return DoseValue(value, self.unit)
 
+    def gray(self, value_gy: float) -> DoseValue:
+        return DoseValue(value_gy * (100.0 if self.unit is DoseValue.DoseUnit.cGy else 1.0), self.unit)
+
 
 @contextmanager
-def world(unit: DoseValue.DoseUnit = DoseValue.DoseUnit.Gy, fractions: int | None = 35) -> Iterator[World]:
+def world(
+    unit: DoseValue.DoseUnit = DoseValue.DoseUnit.Gy,
+    fractions: int | None = 35,
+    engine: PlanningEngine | None = None,
+    watch: Watch = QUIET,
+    ct: CtVolume | None = None,
+) -> Iterator[World]:
     """Open the patient and make a plan, prescribed to 70 Gy unless ``fractions`` is None."""
-    database = Database({"P": [StoredStructureSet("CT", SET_UID, structures())]}, unit)
+    database = Database({"P": [StoredStructureSet("CT", SET_UID, structures(), ct)]}, unit, engine, watch)
     with Application.CreateApplication(database) as application:
         patient = application.OpenPatientById("P")
         assert patient is not None

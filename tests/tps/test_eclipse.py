@@ -76,9 +76,19 @@ def test_the_plug_in_answers(folder: EclipseFolder) -> None:
     assert [outcome.reason for outcome in receipt.refused] == ["no such"]
 
 
+def test_a_refused_hand_over_says_why(folder: EclipseFolder) -> None:
+    answered(folder, state="refused", reason="The plan is approved. [plan-approved]", made=[], added=[], refused=[])
+    receipt = folder.hand_over(GIVEN)
+    assert (receipt.state, receipt.reason) == ("refused", "The plan is approved. [plan-approved]")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"state": "refused"},
+        {"reason": "The plan is approved."},
+        {"state": "refused", "reason": "The plan is approved.", "made": []},
+        {"state": "refused", "reason": "The plan is approved.", "added": []},
         {"version": "2.0"},
         {"state": "done"},
         {"created_utc": "2026-03-02T10:00:00"},

@@ -1,0 +1,124 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace FdpBridge.Eclipse
+{
+    /// <summary>The fall-off outside the targets; without numbers the planning system chooses it.</summary>
+    public sealed class NormalTissue
+    {
+        public readonly double Priority;
+        public readonly double? DistanceMm;
+        public readonly double StartPercent;
+        public readonly double EndPercent;
+        public readonly double FallOffPerMm;
+
+        public NormalTissue(Json json)
+        {
+            Priority = json["priority"].Value;
+            DistanceMm = json["distance_mm"].ValueOrNull;
+            if (DistanceMm == null)
+                return;
+            StartPercent = json["start_dose_percent"].Value;
+            EndPercent = json["end_dose_percent"].Value;
+            FallOffPerMm = json["fall_off_per_mm"].Value;
+        }
+    }
+
+    /// <summary>The bridge's objectives for one case, read from its JSON and held against its hash.</summary>
+    public sealed class ObjectiveSet
+    {
+        private const string Version = "1.0";
+        private const int LargestBytes = 20000000;
+
+        public readonly string Sha256;
+        public readonly string Notice;
+        public readonly string StructureSetUid;
+        public readonly string FrameOfReferenceUid;
+        public readonly string DoseSource;
+        public readonly string Model;
+        public readonly string Software;
+        public readonly string Created;
+        public readonly int? Fractions;
+        public readonly double HighestGy;
+        public readonly IList<Objective> Objectives;
+        public readonly NormalTissue NormalTissue;
+        public readonly IList<DerivedStructure> DerivedStructures;
+        public readonly IList<string> Findings;
+
+        private ObjectiveSet(Json json)
+        {
+            Sha256 = json["sha256"].Text;
+            Notice = json["notice"].Text;
+            StructureSetUid = json["case"]["structure_set_uid"].Text;
+            FrameOfReferenceUid = json["case"]["frame_of_reference_uid"].Text;
+            DoseSource = json["dose_source"].Text;
+            Software = json["provenance"]["software_version"].Text;
+            Model = json["provenance"]["model_id"].Text;
+            Created = json["provenance"]["created_utc"].Text;
+            Fractions = json["prescription"]["fractions"].WholeOrNull;
+            HighestGy = json["prescription"]["levels"].Items.Max(level => level["dose_gy"].Value);
+            Objectives = json["objectives"].Items.Select((item, position) => new Objective(position, item)).ToList();
+            NormalTissue = json["normal_tissue"].IsNull ? null : new NormalTissue(json["normal_tissue"]);
+            DerivedStructures = json["derived_structures"].Items.Select(item => new DerivedStructure(item)).ToList();
+            Findings = json["findings"].Items.Select(item => item["message"].Text).ToList();
+        }
+
+        /// <summary>Reads a file's text; throws IOException or UnauthorizedAccessException where it cannot.</summary>
+        public static Json ReadFile(string path)
+        {
+            if (new FileInfo(path).Length > LargestBytes)
+                throw new Refused("objectives-json", "An objective set has at most 20 MB.");
+            try
+            {
+                return JsonReader.Read(JsonWriter.Utf8.GetString(File.ReadAllBytes(path)));
+            }
+            catch (Exception error)
+            {
+                if (error is FormatException || error is DecoderFallbackException)
+                    throw NotObjectives(error);
+                throw;
+            }
+        }
+
+        /// <summary>Makes an objective set of a document, if its content is what its hash was made of.</summary>
+        public static ObjectiveSet Of(Json json)
+        {
+            try
+            {
+                if (json["version"].Text != Version)
+                    throw new Refused("objectives-version", "Only objectives of version " + Version + " are understood.");
+                string hash = HashOf(json);
+                if (hash != json["sha256"].Text)
+                    throw new Refused(
+                        "objectives-changed", "The objectives were changed after the bridge wrote them: their hash is "
+                        + hash + ", the file says " + json["sha256"].Text + ". Approve and hand them over again.");
+                return new ObjectiveSet(json);
+            }
+            catch (Exception error)
+            {
+                if (error is FormatException || error is EncoderFallbackException || error is InvalidOperationException)
+                    throw NotObjectives(error);
+                throw;
+            }
+        }
+
+        /// <summary>SHA-256 (hex) of the canonical JSON of everything but the hash itself.</summary>
+        private static string HashOf(Json json)
+        {
+            var content = new Dictionary<string, Json>(json.Members);
+            content.Remove("sha256");
+            byte[] bytes = JsonWriter.Utf8.GetBytes(JsonWriter.Canonical(Json.Of(content)));
+            using (var sha = new SHA256CryptoServiceProvider())
+                return BitConverter.ToString(sha.ComputeHash(bytes)).Replace("-", string.Empty).ToLowerInvariant();
+        }
+
+        private static Refused NotObjectives(Exception error)
+        {
+            return new Refused("objectives-json", "This is not the JSON of an objective set: " + error.Message + ".");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using VMS.TPS.Common.Model.API;
+
+namespace FdpBridge.Eclipse
+{
+    /// <summary>What the plug-in would do, in words; nothing is changed before the planner has said yes to it.</summary>
+    public static class Preview
+    {
+        public static string Of(ObjectiveSet objectives, ExternalPlanSetup plan, Settings settings)
+        {
+            var lines = new List<string>
+            {
+                objectives.Notice,
+                "Objectives " + objectives.Sha256.Substring(0, 16) + ", made " + objectives.Created + " from a "
+                    + objectives.DoseSource + " dose (fdp-bridge " + objectives.Software
+                    + (objectives.Model.Length == 0 ? string.Empty : ", model " + objectives.Model) + ")",
+                "Plan " + plan.Id + " on structure set " + plan.StructureSet.Id + ": "
+                    + Objective.Format(plan.TotalDose.Dose) + " " + plan.TotalDose.Unit + " in " + plan.NumberOfFractions
+                    + " fractions"
+            };
+            int present = plan.OptimizationSetup.Objectives.Count();
+            if (present > 0)
+                lines.Add("Will remove the " + present + " objectives that are in the plan");
+            lines.AddRange(objectives.DerivedStructures.Select(recipe => "Will make " + recipe.Words));
+            lines.Add("Will add, with (priority):");
+            lines.AddRange(objectives.Objectives.GroupBy(objective => objective.RoiName).Select(
+                group => "  " + group.Key + ": " + string.Join("; ", group.Select(WithPriority))));
+            if (objectives.NormalTissue != null)
+                lines.Add("  normal tissue objective, " + NormalTissueWords(objectives.NormalTissue));
+            lines.AddRange(objectives.Findings.Select(finding => "Note: " + finding));
+            if (settings.Optimize)
+                lines.Add("Will then optimize" + (settings.CalculateDose ? " and calculate the dose" : string.Empty));
+            lines.Add("Doses above are in Gy, totals over all fractions. Yes: change this plan. No: show the next. Cancel: stop.");
+            return string.Join(Environment.NewLine, lines);
+        }
+
+        private static string WithPriority(Objective objective)
+        {
+            return objective.Words + " (" + Objective.Format(objective.Priority) + ")";
+        }
+
+        private static string NormalTissueWords(NormalTissue asked)
+        {
+            string numbers = asked.DistanceMm == null
+                ? "automatic"
+                : Objective.Format(asked.DistanceMm.Value) + " mm, " + Objective.Format(asked.StartPercent) + " % to "
+                    + Objective.Format(asked.EndPercent) + " %, fall-off " + Objective.Format(asked.FallOffPerMm) + " per mm";
+            return numbers + " (" + Objective.Format(asked.Priority) + ")";
+        }
+    }
+}

@@ -1,0 +1,143 @@
+"""PlanningPatient: CT, body, targets and structures on the dose grid, as the dose engine sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.rt.anatomy import AIR_HU, dose_grid
+from bridge.rt.arrays import VoxelArray
+from bridge.rt.errors import GeometryRefusal, StructureRefusal
+from bridge.rt.grid import Grid
+from bridge.rt.rasterize import mask_of
+from bridge.rt.structure import Structure
+from bridge.rt.volume import CtVolume, Volume
+
+__all__ = ["PlanningPatient", "averaged", "patient_on_grid"]
+
+_HALF = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class PlanningPatient:
+    """A patient on the dose grid.
+
+    Attributes
+    ----------
+    ct
+        CT numbers in HU, axes along the patient's +z, +y, +x; air outside the body.
+    body, targets
+        ``[z, y, x]``: where dose is computed, and what the beamlets cover.
+    masks
+        Structure number to the fraction of each voxel that is inside, ``[z, y, x]``.
+
+    Raises
+    ------
+    StructureRefusal
+        There is no body (``no-body``) or no target in it (``no-target``).
+    """
+
+    ct: CtVolume
+    body: NDArray[np.bool_]
+    targets: NDArray[np.bool_]
+    masks: Mapping[int, VoxelArray]
+
+    def __post_init__(self) -> None:
+        if not self.body.any():
+            raise StructureRefusal("no-body", "A dose calculation needs a body (EXTERNAL) with voxels in it.")
+        if not (self.targets & self.body).any():
+            raise StructureRefusal("no-target", "Beams are shaped to targets, and there is none inside the body.")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what the dose influence depends on."""
+        grid = self.ct.grid
+        digest = hashlib.sha256(f"{grid.shape} {grid.frame_of_reference_uid}".encode())
+        for array in (grid.affine, self.ct.values, self.body, self.targets):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def patient_on_grid(ct: CtVolume, structures: Sequence[Structure], spacing_mm: float) -> PlanningPatient:
+    """Lay an isotropic dose grid over the body, and everything onto it.
+
+    Parameters
+    ----------
+    ct
+        On an axial grid of any of the eight standard orientations.
+    structures
+        With contours; one is of kind external, and at least one a target.
+    spacing_mm
+        Of the dose grid.
+
+    Raises
+    ------
+    StructureRefusal
+        No body or more than one, no target, or nothing of a structure on the grid.
+    GeometryRefusal
+        The CT is not axial, or a structure is in another frame of reference.
+    """
+    bodies = [structure for structure in structures if structure.kind == "external"]
+    if len(bodies) != 1:
+        raise StructureRefusal(
+            "no-body" if not bodies else "external-ambiguous",
+            f"A dose calculation needs one structure of type EXTERNAL, there are {len(bodies)}.",
+        )
+    grid = dose_grid(_upright(ct.grid), np.stack(bodies[0].bounds_mm()), spacing_mm)
+    masks = {structure.number: mask_of(structure, grid).values for structure in structures}
+    body = masks[bodies[0].number] >= _HALF
+    targets = np.zeros(grid.shape, dtype=bool)
+    for structure in structures:
+        if structure.kind == "target":
+            mask = masks[structure.number] * body
+            # a target smaller than a voxel may fill none of them by half
+            targets |= mask >= min(_HALF, float(mask.max())) if mask.any() else False
+    on_grid = averaged(ct, grid, AIR_HU)
+    return PlanningPatient(CtVolume(np.where(body, on_grid, np.float32(AIR_HU)), grid), body, targets, masks)
+
+
+def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:
+    """Give the mean of a volume over each voxel of a coarser grid, by interpolating it at the finer spacing.
+
+    Parameters
+    ----------
+    volume
+        In the same frame of reference.
+    to
+        Grid of the result.
+    outside
+        Value beyond the volume.
+
+    Returns
+    -------
+    VoxelArray
+        Of ``to.shape``.
+    """
+    finest = min(volume.grid.spacing_mm)
+    parts = [max(1, math.ceil(spacing / finest - 1e-6)) for spacing in to.spacing_mm]
+    affine = to.affine.copy()
+    affine[:3, :3] = to.affine[:3, :3] / parts
+    first = [[(1.0 / part - 1.0) / 2.0 for part in parts]]
+    affine[:3, 3] = to.positions_mm(np.array(first))[0]
+    nz, ny, nx = (size * part for size, part in zip(to.shape, parts, strict=True))
+    fine = volume.resampled(to=Grid((nz, ny, nx), affine, to.frame_of_reference_uid), outside=outside)
+    (kz, ky, kx), (sz, sy, sx) = parts, to.shape
+    parted = fine.values.reshape(sz, kz, sy, ky, sx, kx)
+    return np.asarray(parted.mean(axis=(1, 3, 5), dtype=np.float64), dtype=np.float32)
+
+
+def _upright(grid: Grid) -> Grid:
+    """Give the grid of the same voxels whose axes z, y, x point along the patient's +z, +y, +x."""
+    if not grid.is_axial:
+        raise GeometryRefusal("grid-not-axial", "A dose is planned on a CT with axial slices only.")
+    steps = np.abs(grid.affine[:3, :3])
+    axis = steps.argmax(axis=1)[::-1]  # array axis along z, y and x
+    spacing = [grid.spacing_mm[n] for n in axis]
+    nz, ny, nx = (grid.shape[n] for n in axis)
+    x, y, z = grid.corners_mm().min(axis=0) + np.array(spacing[::-1]) / 2.0
+    return Grid.axial((nz, ny, nx), (spacing[0], spacing[1], spacing[2]), (x, y, z), grid.frame_of_reference_uid)

@@ -1,0 +1,107 @@
+"""The optimizer against closed forms and scipy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from bridge.rt.arrays import FloatArray
+from esapi_stub.engine.optimizer import StoppingRule, minimize, minimize_together
+
+THOROUGH = StoppingRule(max_iterations=2000, relative_decrease=1e-13, over_iterations=10)
+
+
+def least_squares(matrix: FloatArray, wanted: FloatArray, fluence: FloatArray) -> tuple[float, FloatArray]:
+    missing = matrix @ fluence - wanted
+    return float(missing @ missing), 2.0 * matrix.T @ missing
+
+
+def problem(seed: int, rows: int = 60, columns: int = 25) -> tuple[FloatArray, FloatArray]:
+    random = np.random.default_rng(seed)
+    return random.normal(size=(rows, columns)) + 0.3, random.normal(size=rows)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_finds_the_non_negative_least_squares_solution(seed: int) -> None:
+    matrix, wanted = problem(seed)
+    exact, residual = optimize.nnls(matrix, wanted)
+    found = minimize(lambda x: least_squares(matrix, wanted, x), np.ones(25), THOROUGH)
+    assert 3 < np.count_nonzero(exact == 0.0) < 22  # the bound must matter
+    assert found.value == pytest.approx(residual**2, rel=1e-6)
+    np.testing.assert_allclose(found.fluence, exact, atol=1e-4)
+    assert found.fluence.min() >= 0.0
+
+
+def test_takes_no_more_evaluations_than_scipy_on_a_badly_scaled_problem() -> None:
+    matrix, wanted = problem(5, rows=200, columns=80)
+    matrix = matrix * np.logspace(-1.5, 0.5, 80)
+    reference = optimize.minimize(
+        lambda x: least_squares(matrix, wanted, x), np.ones(80), jac=True, method="L-BFGS-B", bounds=[(0, None)] * 80,
+        options={"maxiter": 5000, "maxfun": 10000, "ftol": 1e-12},
+    )  # fmt: skip
+    found = minimize(lambda x: least_squares(matrix, wanted, x), np.ones(80), THOROUGH)
+    assert found.value <= reference.fun * (1.0 + 1e-5)
+    assert found.evaluations <= 2 * reference.nfev
+
+
+def test_history_descends_and_says_what_was_done() -> None:
+    matrix, wanted = problem(4)
+    found = minimize(lambda x: least_squares(matrix, wanted, x), np.ones(25), THOROUGH)
+    assert found.history[0] == least_squares(matrix, wanted, np.ones(25))[0]
+    assert (np.diff(found.history) < 0).all()
+    assert found.value == found.history[-1] == least_squares(matrix, wanted, found.fluence)[0]
+    assert found.iterations == len(found.history) - 1 < found.evaluations
+    assert found.stop == "converged"
+
+
+def test_stops_at_once_where_the_start_is_the_minimum() -> None:
+    found = minimize(lambda x: (float(x @ x), 2.0 * x), np.zeros(3), THOROUGH)
+    assert (found.value, found.iterations, found.evaluations, found.stop) == (0.0, 0, 1, "converged")
+
+
+def test_a_warm_start_is_quicker() -> None:
+    matrix, wanted = problem(6, rows=200, columns=80)
+    cold = minimize(lambda x: least_squares(matrix, wanted, x), np.ones(80), THOROUGH)
+    warm = minimize(lambda x: least_squares(matrix, 1.001 * wanted, x), cold.fluence, StoppingRule())
+    assert warm.iterations < cold.iterations / 2
+
+
+def test_stops_after_the_iterations_that_it_may_take() -> None:
+    matrix, wanted = problem(1)
+    found = minimize(lambda x: least_squares(matrix, wanted, x), np.ones(25), StoppingRule(max_iterations=3))
+    assert (found.iterations, found.stop) == (3, "iterations")
+
+
+def test_several_together_are_each_as_alone_and_share_the_evaluations() -> None:
+    problems = [problem(seed) for seed in (1, 2, 3)]
+    calls = []
+
+    def evaluate(fluences: FloatArray, which: Sequence[int]) -> list[tuple[float, FloatArray]]:
+        calls.append(len(which))
+        return [least_squares(*problems[n], fluence) for n, fluence in zip(which, fluences, strict=True)]
+
+    together = minimize_together(evaluate, np.ones((3, 25)), THOROUGH, lambda *_: None, lambda: False)
+    for (matrix, wanted), found in zip(problems, together, strict=True):
+        alone = minimize(lambda x, m=matrix, w=wanted: least_squares(m, w, x), np.ones(25), THOROUGH)  # type: ignore[misc]
+        np.testing.assert_array_equal(found.fluence, alone.fluence)
+        assert found.history == alone.history
+    assert sum(calls) == sum(found.evaluations for found in together)
+    assert len(calls) == max(found.evaluations for found in together)
+
+
+def test_a_cancelled_one_gives_the_best_so_far_and_reports_on_the_way() -> None:
+    matrix, wanted = problem(1)
+    seen: list[tuple[int, float]] = []
+    (found,) = minimize_together(
+        lambda x, _: [least_squares(matrix, wanted, x[0])],
+        np.ones((1, 25)),
+        THOROUGH,
+        lambda iteration, value: seen.append((iteration, value)),
+        lambda: len(seen) >= 6,
+    )
+    assert found.stop == "cancelled"
+    assert seen == list(enumerate(found.history))
+    assert found.value == seen[-1][1] == least_squares(matrix, wanted, found.fluence)[0]
