@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # what training needs, and with it the tests of the networks; a plain install predicts without torch
 $(TRAINABLE): $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,planning]"
 	@touch $@
 
 demo: venv

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,10 @@ HI_OFFSETS = (-0.03, -0.015, 0.0, 0.03, 0.06)
 WEIGHTS = (0.8, 0.9, 1.0, 1.15, 1.35)
 
 _FEWEST_VOXELS = 30
+
+_LEAST_GY = 1.0
+"""Mean dose that an organ must have without a wish for its slider to be measured."""
+
 _SAME = 1e-4
 """Two settings closer than this in what they achieve are a tie, not a step backwards."""
 
@@ -118,6 +122,9 @@ def _prepare(predictor: DosePredictor, patient: OpenKbpPatient, organs: Sequence
     highest = targets[max(anatomy.target_levels_gy, key=lambda name: anatomy.target_levels_gy[name])]
     prepared = predictor.prepare(anatomy)
     neutral = _measure(prepared.predict(NEUTRAL).dose.values, highest, tuple(targets.values()), free)
+    # an organ far from the targets may have no dose at all, and there is nothing to spare
+    free = {name: mask for name, mask in free.items() if neutral.organs[name] >= _LEAST_GY}
+    neutral = replace(neutral, organs={name: neutral.organs[name] for name in free})
     return _Patient(prepared, highest, tuple(targets.values()), free, neutral)
 
 

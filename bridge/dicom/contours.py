@@ -196,9 +196,9 @@ def _partly_overlapping(loops: Sequence[Loop]) -> bool:
     if len(loops) < 2:
         return False
     regions = shapely.make_valid(np.array([shapely.Polygon(loop) for loop in loops], dtype=object))
-    one, other = shapely.STRtree(regions).query(regions, predicate="intersects")
-    pairs = one < other
-    a, b = regions[one[pairs]], regions[other[pairs]]
+    found = shapely.STRtree(regions).query(regions, predicate="intersects")
+    pairs = found[:, found[0] < found[1]]
+    a, b = regions[pairs[0]], regions[pairs[1]]
     common = shapely.area(shapely.intersection(a, b))
     least = np.minimum(shapely.area(a), shapely.area(b))
     return bool(((common > OVERLAP_AREA_MM2) & (least - common > OVERLAP_AREA_MM2)).any())

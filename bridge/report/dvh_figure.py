@@ -118,7 +118,7 @@ def svg_path(lines: Sequence[FloatArray], *, closed: bool = False, digits: int =
     """Give lines ``(n, 2)`` as the data of one SVG path."""
     parts = []
     for line in lines:
-        points = " ".join(f"{x:.{digits}f},{y:.{digits}f}" for x, y in line)
+        points = " ".join(f"{x:.{digits}f},{y:.{digits}f}" for x, y in line.tolist())
         parts.append(f"M{points}{'Z' if closed else ''}")
     return "".join(parts)
 

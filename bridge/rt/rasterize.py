@@ -44,7 +44,7 @@ def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") 
     if structure.is_empty:
         return Mask(values.astype(np.float32), grid)
     slices, *raster = grid.shape
-    for plane, slab in zip(structure.planes, structure.slab_edges_mm(end_caps), strict=True):
+    for plane, slab in zip(structure.planes, structure.slab_edges_mm(end_caps).tolist(), strict=True):
         ends = grid.indices(np.array([[0.0, 0.0, slab[0]], [0.0, 0.0, slab[1]]]))[:, 0] + 0.5
         bottom, top = float(ends.min()), float(ends.max())
         first, stop = max(0, int(np.floor(bottom))), min(slices, int(np.ceil(top)))

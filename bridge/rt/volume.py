@@ -92,8 +92,8 @@ class Volume:
             prefilter=False,
         )  # fmt: skip
         k, j, i = np.ogrid[tuple(slice(n) for n in to.shape)]
-        for row, voxels in zip(step, self.grid.shape, strict=False):
-            index = row[0] * k + row[1] * j + row[2] * i + row[3]
+        for axis, voxels in enumerate(self.grid.shape):
+            index = step[axis, 0] * k + step[axis, 1] * j + step[axis, 2] * i + step[axis, 3]
             values[(index < -_EDGE_TOLERANCE) | (index > voxels - 1 + _EDGE_TOLERANCE)] = outside
         return type(self)(values, to)
 

@@ -74,8 +74,8 @@ def surface_distance_mm(
         ~voxels, sampling=stretched_mm, return_distances=False, return_indices=True
     )
     squared = np.zeros(np.count_nonzero(where), dtype=np.float32)
-    for own, other, step in zip(np.nonzero(where), nearest, stretched_mm, strict=True):
-        apart = np.abs(other[where] - own).astype(np.float32)
+    for axis, (own, step) in enumerate(zip(np.nonzero(where), stretched_mm, strict=True)):
+        apart = np.abs(nearest[axis][where] - own).astype(np.float32)
         squared += np.square(np.maximum(apart - np.float32(0.5), np.float32(0.0)) * np.float32(step))
     return np.sqrt(squared)
 

@@ -91,7 +91,7 @@ def _samples(path: Path) -> _Samples:
 
 
 def _fit_stretch(samples: _Samples, stretch_index: int) -> tuple[GeometricParameters, float]:
-    distances = list(samples.distances_mm[:, stretch_index])
+    distances = [samples.distances_mm[level, stretch_index] for level in range(len(LEVELS_GY))]
 
     def parameters_of(x: FloatArray) -> GeometricParameters:
         weight, near, far, axial, scale, *sparing = (float(value) for value in x)

@@ -182,7 +182,7 @@ def _to_patient(array: NDArray[_T]) -> NDArray[_T]:
 
 def _body(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill the holes of each slice and keep the largest piece."""
-    filled = np.stack([ndimage.binary_fill_holes(slice_) for slice_ in voxels])
+    filled = np.stack([ndimage.binary_fill_holes(voxels[k]) for k in range(len(voxels))])
     labels, count = ndimage.label(filled)
     if count > 1:
         filled = labels == np.bincount(labels.ravel())[1:].argmax() + 1
