@@ -108,7 +108,7 @@ def test_a_sent_patient_comes_back_as_dose_plan_objectives_and_report(
     assert dose.PatientID == ct.PatientID
     assert "NOT FOR CLINICAL USE" in dose.SeriesDescription
     highest_gy = float(dose.pixel_array.max()) * float(dose.DoseGridScaling)
-    assert 70.0 <= highest_gy <= 75.0
+    assert 70.0 <= highest_gy <= 77.0  # hot spots of up to 110 %, as plans have them
     plan = next(tag for tag in tags if tag["Modality"] == "RTPLAN")
     assert dose.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID == plan["SOPInstanceUID"]
     results = results_of(bench)
