@@ -102,17 +102,20 @@ class TestPlace:
             assert (values[~outside & within_frame(anatomy)] > 0.1).all()
 
     def test_beyond_the_boxes_there_is_none_either(self) -> None:
-        """192 mm of boxes around a target whose middle is 4 mm below that of 240 mm of body."""
-        anatomy = usual()
-        got = usual_prepared(KnownNetworks(dose=field_of(anatomy))).estimate(NEUTRAL).dose_gy
+        """288 mm of boxes around a target whose middle is 4 mm below that of 400 mm of body."""
+        short: dict[str, tuple[float, Box]] = {"PTV": (60.0, ((0, 40), (-20, 20), (-40, 32)))}
+        anatomy = patient(
+            patient_grid(extent_mm=(240.0, 200.0, 400.0)), targets=short, body=((-80, 80), (-90, 80), (-200, 200))
+        )
+        got = estimate(KnownNetworks(dose=field_of(anatomy)), anatomy).dose_gy
         z = positions(anatomy.grid)[2] - CENTRE_MM[2] + 4.0
-        assert not got[np.abs(z) > 96].any()
-        assert (got[(np.abs(z) < 96) & (anatomy.body.values == 1)] > 0.1).all()
+        assert not got[np.abs(z) > 144].any()
+        assert (got[(np.abs(z) < 144) & (anatomy.body.values == 1)] > 0.1).all()
 
     def test_a_long_target_is_predicted_in_boxes_that_fit_together(self) -> None:
-        long: dict[str, tuple[float, Box]] = {"PTV": (60.0, ((0, 40), (-20, 20), (-140, 140)))}
+        long: dict[str, tuple[float, Box]] = {"PTV": (60.0, ((0, 40), (-20, 20), (-200, 200)))}
         anatomy = patient(
-            patient_grid(extent_mm=(240.0, 200.0, 400.0)), targets=long, body=((-80, 80), (-90, 80), (-200, 200))
+            patient_grid(extent_mm=(240.0, 200.0, 480.0)), targets=long, body=((-80, 80), (-90, 80), (-240, 240))
         )
         networks = KnownNetworks()
         got = estimate(networks, anatomy).dose_gy

@@ -304,7 +304,7 @@ def test_a_patient_is_put_into_the_frame_with_dose_and_structures_in_place(
 ) -> None:
     patient = prepared[2]
     nz, ny, nx = patient.dose.shape
-    assert (patient.id, patient.highest_gy, ny, nx) == ("pt_7", 70.0, 64 + 8, 104 + 8)
+    assert (patient.id, patient.highest_gy, ny, nx) == ("pt_7", 70.0, 80 + 8, 104 + 8)
     assert patient.channels.shape == (len(CHANNELS), nz, ny, nx)
     assert (patient.channels.dtype, patient.dose.dtype, patient.regions.dtype) == (np.float16, np.float16, np.uint16)
 

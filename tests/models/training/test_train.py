@@ -25,7 +25,10 @@ from models.training.synthetic import random_doses
 from models.training.vqvae import VqVaeSettings, train_vqvae
 from tests.models.training import small
 
-pytestmark = pytest.mark.filterwarnings(small.NO_CUDA)
+pytestmark = [
+    pytest.mark.filterwarnings(small.NO_CUDA),
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
+]
 CPU = torch.device("cpu")
 
 
