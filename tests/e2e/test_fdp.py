@@ -56,7 +56,7 @@ def by_dicom(patient: str, out: Path, *options: str) -> Anatomy:
     return anatomy_of(case, 2.5)[0]
 
 
-@pytest.mark.xfail(strict=True, reason="0.5 Gy apart so far")
+@pytest.mark.xfail(strict=True, reason="more than 0.3 Gy apart so far")
 @pytest.mark.parametrize("options", [(), ("--upsample", "4")], ids=["128", "512"])
 def test_a_patient_gets_the_same_dose_by_dicom(
     fdp: DosePredictor, patient: OpenKbpPatient, dose: Dose, tmp_path: Path, options: tuple[str, ...]
@@ -109,7 +109,7 @@ def test_a_smaller_prescription_scales_the_dose(fdp: DosePredictor, patient: Ope
     np.testing.assert_allclose(scaled.values, dose.values * (60 / 70), atol=1e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="a single organ moves by 1.5 % so far")
+@pytest.mark.xfail(strict=True, reason="a single organ moves by less than 7 % so far")
 def test_sparing_one_parotid_leaves_the_other(fdp: DosePredictor, patient: OpenKbpPatient, dose: Dose) -> None:
     """Laterality from slider to dose: the left one loses dose, the right one keeps it."""
     spared = fdp.predict(patient.anatomy, Preference("own", oar_weights={"Parotid_L": 1.35})).dose
