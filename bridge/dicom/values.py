@@ -46,6 +46,7 @@ def optional_text(dataset: Dataset, keyword: str) -> str:
         value = str(_value(dataset, keyword))
         value.encode()
     except Exception:
+        # decoding raises many kinds of error, whose texts quote the value: the keyword alone is named
         raise _unreadable(keyword) from None
     return value.strip("\0 ")
 
@@ -108,6 +109,7 @@ def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> FloatAr
     except DicomRefusal:
         raise
     except Exception:
+        # as above: what numpy or pydicom says of it may quote the value
         raise _unreadable(keyword) from None
     if value.size == 0:
         raise DicomRefusal("attribute-empty", f"{keyword} is empty.", attribute=keyword)
@@ -142,6 +144,7 @@ def items(dataset: Dataset, keyword: str, *, required: bool = True) -> list[Data
     try:
         found = list(value or [])
     except Exception:
+        # as above: what is no sequence is named, not quoted
         raise _unreadable(keyword) from None
     if not all(isinstance(item, Dataset) for item in found):
         raise _unreadable(keyword)

@@ -34,6 +34,7 @@ class GuardedReactor(DULServiceProvider):
         try:
             super().run_reactor()
         except Exception:
+            # whatever the state machine stumbled over came from the peer's bytes: without this its socket stays open
             connection = cast(ClosingSocket, self.socket)
             connection.gave_up = True
             connection._shutdown_socket()
