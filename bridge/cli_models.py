@@ -146,6 +146,12 @@ def train_fdp_command(
     rate: Annotated[float, typer.Option(min=1e-6, help="Highest learning rate.")] = 2e-3,
     backbone: Backbone = "resunet",
     rotate: Annotated[float, typer.Option(min=0, max=1, help="Probability of a turn about z.")] = 0.0,
+    ct_dropout: Annotated[float, typer.Option(min=0, max=1, help="Probability of a step without CT.")] = 0.2,
+    adversarial: Annotated[float, typer.Option(min=0, help="Weight of the adversary; 0 does without.")] = 0.001,
+    wishes_from: Annotated[float, typer.Option(min=0, help="Part of the budget after which wishes join.")] = 0.6,
+    whole_from: Annotated[
+        float, typer.Option(min=0, help="Part of the budget after which a step takes a whole patient.")
+    ] = 0.8,
 ) -> None:
     """Train Stage II of FDP: anatomy, beams and preferences to dose."""
     from models.fdp.network import NetworkSettings
@@ -160,7 +166,10 @@ def train_fdp_command(
         seed=seed,
         batch=batch,
         rate=rate,
-        augmentation=Augmentation(rotate=rotate),
+        augmentation=Augmentation(ct_dropout=ct_dropout, rotate=rotate),
+        adversarial=adversarial,
+        wishes_from=wishes_from,
+        whole_from=whole_from,
     )
     with _Bar("Stage II") as bar:
         path = train_fdp(bar.patients(data, folder), folder, settings, resume, bar.show)

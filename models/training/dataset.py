@@ -30,9 +30,16 @@ ROIS = (*ORGANS, *TARGETS)
 """Structures with a bit in the packed regions: organs by TG-263 name, targets by OpenKBP's, by ascending level."""
 
 _FORMAT = "1"
+_BODY = CHANNELS.index("body")
+_STEP = 8
+"""Sides of a box are multiples of this: three times the network halves the resolution."""
+
 _MIRRORED_ROIS = tuple(
     ROIS.index({"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"}.get(name, name)) for name in ROIS
 )
+
+
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +172,7 @@ def sample_box(
     indices: Sequence[int],
     rng: np.random.Generator | None,
     augmentation: Augmentation | None = None,
-    size: tuple[int, int, int] = BOX,
+    size: tuple[int, int, int] | None = BOX,
 ) -> Sample:
     """Cut one box of each patient: at random with ``rng``, else in the middle.
 
@@ -181,7 +188,8 @@ def sample_box(
     augmentation
         What may be done; None is nothing.
     size
-        Voxels of a box (z, y, x).
+        Voxels of a box (z, y, x). None is the box of a prediction less the air around the body, which is of another
+        size for each patient: such a batch has one box.
     """
     parts = [_one(patients[index], rng, augmentation or Augmentation(0.0, 0.0), size) for index in indices]
     channels, dose, where, rois, starts, mirrored, turned_rad = zip(*parts, strict=True)
@@ -199,10 +207,12 @@ def sample_box(
 
 
 def _one(
-    patient: Patient, rng: np.random.Generator | None, augmentation: Augmentation, size: tuple[int, int, int]
+    patient: Patient, rng: np.random.Generator | None, augmentation: Augmentation, size: tuple[int, int, int] | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[int, int, int], bool, float]:
-    starts = _starts(patient, rng, size)
-    box = tuple(slice(start, start + n) for start, n in zip(starts, size, strict=True))
+    box = _box(_starts(patient, rng, size or BOX), size or BOX)
+    if size is None:
+        box = _around_body(patient, rng, box)
+    starts = (box[0].start, box[1].start, box[2].start)
     channels = torch.from_numpy(patient.channels[(slice(None), *box)].astype(np.float32))
     dose = torch.from_numpy(patient.dose[box].astype(np.float32))[None]
     regions = patient.regions[box]
@@ -236,6 +246,27 @@ def _starts(patient: Patient, rng: np.random.Generator | None, size: tuple[int, 
         int(np.clip(round(place - wanted / 2), 0, n - wanted))
         for place, wanted, n in zip(centre, size, shape, strict=True)
     )
+    return z, y, x
+
+
+def _box(starts: tuple[int, int, int], size: tuple[int, int, int]) -> Box:
+    z, y, x = (slice(start, start + n) for start, n in zip(starts, size, strict=True))
+    return z, y, x
+
+
+def _around_body(patient: Patient, rng: np.random.Generator | None, box: Box) -> Box:
+    """Leave out the air around the body, as far as the step of the sides allows."""
+    body = patient.channels[(_BODY, *box)] > 0
+    kept = []
+    for axis, whole in enumerate(box):
+        others = tuple(other for other in range(3) if other != axis)
+        filled = np.flatnonzero(body.any(axis=others))
+        low, high = int(filled[0]), int(filled[-1]) + 1
+        length = -(-(high - low) // _STEP) * _STEP
+        first, last = max(0, high - length), min(low, whole.stop - whole.start - length)
+        start = whole.start + ((first + last) // 2 if rng is None else int(rng.integers(first, last + 1)))
+        kept.append(slice(start, start + length))
+    z, y, x = kept
     return z, y, x
 
 

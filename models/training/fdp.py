@@ -1,8 +1,12 @@
 """``train fdp``: Stage II.
 
-The budget has two parts. First the network learns what plans look like, without wishes. Then its own prediction for
-every training patient is kept as the neutral one, and steps of three kinds take turns: plans without a wish, plans with
-the wish that hindsight gives them, and random wishes held against the neutral prediction.
+First the network learns what plans look like, without wishes. Then its own prediction for every training patient is
+kept as the neutral one, and steps of three kinds take turns: plans without a wish, plans with the wish that hindsight
+gives them, and random wishes held against the neutral prediction.
+
+Most steps take small boxes, of which there are many in a minute. The network's statistics are counted over the body in
+the box, though, and those of a small box are not those of a patient: the last steps see whole patients, as predictions
+do, and every voxel of the dose counts alike, as in the dose score.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from models.training.neutral import Neutral
 from models.training.run import Place, Progress, load_checkpoint, place
 from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
 
-__all__ = ["FdpSettings", "train_fdp"]
+__all__ = ["WHOLE_DVH_SHARE", "FdpSettings", "train_fdp"]
 
 _BODY = CHANNELS.index("body")
 
@@ -38,6 +42,10 @@ _COLUMNS = (
     "image_gy", "latent", "curve_gy", "criteria_gy", "spread", "homogeneity", "prescription_gy", "organs_gy",
     "elsewhere_gy", "adversary",
 )  # fmt: skip
+
+
+WHOLE_DVH_SHARE = 0.3
+"""Of the DVH losses' weights on whole patients: dose and DVH score pull in different directions there."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,11 @@ class FdpSettings:
         the decoder has been taught better latents than those of Stage I.
     wishes_from
         Part of the budget after which wishes join, and with them the adversary.
+    whole_from
+        Part of the budget after which a step takes one whole patient instead of ``batch`` boxes; with the DVH losses at
+        :data:`WHOLE_DVH_SHARE` of their weights, and without ``roi_weight``.
     box
-        Voxels of a training box (z, y, x): smaller than those of a prediction, to hold less air.
+        Voxels of a training box (z, y, x) before that: smaller than those of a prediction, to hold less air.
     augmentation
         What is done to boxes.
     without
@@ -91,6 +102,7 @@ class FdpSettings:
     criteria: float = 0.4
     dvh_from: float = 0.35
     wishes_from: float = 0.6
+    whole_from: float = 0.8
     box: tuple[int, int, int] = (64, 48, 64)
     augmentation: Augmentation = field(default_factory=Augmentation)
     without: tuple[int, ...] = ()
@@ -131,14 +143,15 @@ class _Training(Training):
         """List the losses."""
         return ", ".join(f"{name} {value:.2f}" for name, value in losses.items())
 
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """Cut the boxes of a step; every patient comes once before any comes twice."""
+    def draw(self, rng: np.random.Generator, whole: bool) -> Sample:
+        """Cut the boxes of a step, or take one whole patient; every patient comes once before any comes twice."""
         indices = []
-        for _ in range(self.settings.batch):
+        for _ in range(1 if whole else self.settings.batch):
             if not self.queue:
                 self.queue = rng.permutation(len(self.patients)).tolist()
             indices.append(self.queue.pop())
-        sample = sample_box(self.patients, indices, rng, self.settings.augmentation, self.settings.box)
+        size = None if whole else self.settings.box
+        sample = sample_box(self.patients, indices, rng, self.settings.augmentation, size)
         sample.channels[:, list(self.settings.without)] = 0.0
         return sample.to(self.here.device)
 
@@ -150,7 +163,8 @@ class _Training(Training):
     def step(self, rng: np.random.Generator, progress: float) -> dict[str, float]:
         """Take one step; give its losses."""
         settings = self.settings
-        sample = self.draw(rng)
+        whole = progress >= settings.whole_from
+        sample = self.draw(rng, whole)
         kind = "plan"
         if progress >= settings.wishes_from:
             self.neutral.make(self.averaged.network, self.condition([NO_WISH]))
@@ -178,7 +192,7 @@ class _Training(Training):
             gy = {"prescription": "prescription_gy", "organs": "organs_gy", "elsewhere": "elsewhere_gy"}
             values = {gy.get(n, n): float(v.detach()) * (70.0 if n in gy else 1.0) for n, v in losses.items()}
         else:
-            image = image_loss(dose, sample, settings.roi_weight)
+            image = image_loss(dose, sample, 0.0 if whole else settings.roi_weight)
             parts = [(1.0, image), (0.01, spread_loss(spread, dose, sample))]
             values = {"image_gy": 70.0 * float(image.detach()), "spread": float(parts[1][1].detach())}
             if self.stage1 is not None and settings.latent and progress < settings.dvh_from:
@@ -188,9 +202,10 @@ class _Training(Training):
                     wanted = self.stage1.encoder(sample.dose, inside)
                 parts.append((settings.latent, (latent - wanted).abs().mean()))
                 values["latent"] = float(parts[-1][1].detach())
-            if progress >= settings.dvh_from and settings.curve + settings.criteria > 0:
+            if (whole or progress >= settings.dvh_from) and settings.curve + settings.criteria > 0:
                 dvh = dvh_loss(dose, sample)
-                parts += [(settings.curve, dvh.curve), (settings.criteria, dvh.criteria)]
+                share = WHOLE_DVH_SHARE if whole else 1.0
+                parts += [(share * settings.curve, dvh.curve), (share * settings.criteria, dvh.criteria)]
                 values |= {
                     "curve_gy": 70.0 * float(dvh.curve.detach()),
                     "criteria_gy": 70.0 * float(dvh.criteria.detach()),

@@ -17,6 +17,7 @@ from models.training.dataset import ROIS, Augmentation, Patient, load_patients, 
 from tests.models import openkbp_patients
 from tests.models.training import small
 
+BODY = CHANNELS.index("body")
 LEVEL = CHANNELS.index("level")
 NOTHING = Augmentation(mirror=0.0, ct_dropout=0.0)
 
@@ -223,6 +224,39 @@ def test_all_the_same_seed_gives_the_same_smaller_boxes() -> None:
     for name in ("channels", "dose", "where", "rois"):
         assert torch.equal(getattr(one, name), getattr(two, name))
     assert one.starts != other.starts
+
+
+def with_body(body: tuple[slice, slice, slice]) -> Patient:
+    plain = small.patient()
+    channels = plain.channels.copy()
+    channels[BODY] = 0.0
+    channels[(BODY, *body)] = 0.5
+    return replace(plain, channels=channels)
+
+
+@in_small_boxes
+def test_a_whole_patient_is_the_body_and_no_more_air_than_sides_in_steps_of_eight_need() -> None:
+    body = np.s_[9:14, 9:16, 10:19]  # 5 x 7 x 9 voxels, inside every box of 16 x 16 x 24
+    patient, rng = with_body(body), np.random.default_rng(0)
+    places = set()
+    for _ in range(60):
+        sample = sample_box([patient], [0], rng, NOTHING, None)
+        assert sample.dose.shape[-3:] == (8, 8, 16)
+        z, y, x = (slice(start, start + n) for start, n in zip(sample.starts[0], (8, 8, 16), strict=True))
+        np.testing.assert_array_equal(sample.channels[0].numpy(), patient.channels[:, z, y, x])
+        np.testing.assert_array_equal(sample.dose[0, 0].numpy(), patient.dose[z, y, x])
+        assert sample.channels[0, BODY].sum() == patient.channels[BODY].astype(float).sum()
+        places |= set(enumerate(sample.starts[0]))
+    assert {start for axis, start in places if axis == 0} == {6, 7, 8, 9}  # each way the body fits
+    middle = sample_box([patient], [0], None, None, None)
+    assert middle.starts == ((7, 8, 7),)
+
+
+@in_small_boxes
+def test_a_body_as_large_as_the_box_is_the_whole_box() -> None:
+    for seed in range(5):
+        sample = sample_box([small.patient()], [0], np.random.default_rng(seed), NOTHING, None)
+        assert sample.dose.shape[-3:] == small.BOX
 
 
 def everything(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -16,9 +16,10 @@ from models.fdp.channels import CHANNELS, CT_CHANNEL
 from models.fdp.network import Fdp
 from models.fdp.vqvae import VqVae
 from models.training import fdp
-from models.training.dataset import Augmentation, Patient
+from models.training.dataset import Augmentation, Patient, Sample
 from models.training.export import export_fdp, network_of
 from models.training.fdp import FdpSettings, train_fdp
+from models.training.losses import image_loss
 from models.training.optimizer import Optimizers
 from models.training.run import load_checkpoint, save_checkpoint
 from models.training.synthetic import random_doses
@@ -193,7 +194,7 @@ def test_losses_join_and_leave_when_the_settings_say(
     small.Steps(monkeypatch)
     checkpoint = train_vqvae(patients, tmp_path, stage1(2))
     steps = small.Steps(monkeypatch)
-    train_fdp(patients, tmp_path, stage2(20, stage1=checkpoint, dvh_from=0.3, wishes_from=0.5))
+    train_fdp(patients, tmp_path, stage2(20, stage1=checkpoint, dvh_from=0.3, wishes_from=0.5, whole_from=2.0))
     rows = rows_of(tmp_path / "fdp.csv")
     kinds = set()
     for row, done in zip(rows, steps.progress, strict=True):
@@ -206,21 +207,39 @@ def test_losses_join_and_leave_when_the_settings_say(
     assert kinds == {(False, False), (False, True), (True, True)}
 
 
+def test_the_last_steps_take_whole_patients_and_count_every_voxel_of_the_dose_alike(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small.Steps(monkeypatch)
+    seen: list[tuple[tuple[int, ...], float]] = []
+
+    def spy(dose: Tensor, sample: Sample, roi_weight: float) -> Tensor:
+        seen.append((tuple(sample.dose.shape), roi_weight))
+        return image_loss(dose, sample, roi_weight)
+
+    monkeypatch.setattr(fdp, "image_loss", spy)
+    settings = stage2(10, batch=2, box=(8, 8, 8), whole_from=0.6, dvh_from=2.0, wishes_from=2.0)
+    train_fdp(patients, tmp_path, settings)
+    small_boxes, whole = ((2, 1, 8, 8, 8), 0.5), ((1, 1, *small.BOX), 0.0)
+    assert seen == [whole if done >= 0.6 else small_boxes for done in steps.progress]
+    assert [bool(row["curve_gy"]) for row in rows_of(tmp_path / "fdp.csv")] == [one == whole for one in seen]
+
+
 def test_every_patient_comes_once_before_any_comes_twice(patients: list[Patient]) -> None:
     training = fdp._Training(patients, stage2(1, batch=2), fdp.place())
     rng = np.random.default_rng(0)
-    drawn = [index for _ in range(6) for index in training.draw(rng).patients]
+    drawn = [index for _ in range(6) for index in training.draw(rng, whole=False).patients]
     assert [sorted(drawn[i : i + 3]) for i in range(0, 12, 3)] == [[0, 1, 2]] * 4
 
 
 def test_channels_left_out_are_zeros_in_every_box(patients: list[Patient]) -> None:
     without = (CT_CHANNEL, CHANNELS.index("plate"))
     training = fdp._Training(patients, stage2(1, batch=2, without=without), fdp.place())
-    sample = training.draw(np.random.default_rng(0))
+    sample = training.draw(np.random.default_rng(0), whole=False)
     zero = [number for number in range(len(CHANNELS)) if not sample.channels[:, number].any()]
     assert set(without) <= set(zero)
-    whole = fdp._Training(patients, stage2(1, batch=2, augmentation=Augmentation(ct_dropout=0.0)), fdp.place())
-    seen = whole.draw(np.random.default_rng(0))
+    complete = fdp._Training(patients, stage2(1, batch=2, augmentation=Augmentation(ct_dropout=0.0)), fdp.place())
+    seen = complete.draw(np.random.default_rng(0), whole=False)
     assert all(bool(seen.channels[:, number].any()) for number in without)
 
 
@@ -340,7 +359,7 @@ def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
 ) -> None:
     steps = small.Steps(monkeypatch)
     settings = stage2(12, box=(16, 16, 16), wishes_from=0.3, augmentation=Augmentation(rotate=0.5))
-    assert fdp._Training(patients, settings, fdp.place()).draw(np.random.default_rng(0)).dose.shape[2:] == (16, 16, 16)
+    assert fdp._Training(patients, settings, fdp.place()).draw(np.random.default_rng(0), whole=False).dose.shape[2:] == (16, 16, 16)
     path = train_fdp(patients, tmp_path, settings)
     assert steps.taken == 12
     rows = rows_of(tmp_path / "fdp.csv")
