@@ -43,8 +43,9 @@ types: $(TRAINABLE)
 layers: venv
 	$(BIN)/lint-imports --no-cache
 
+# a file's tests stay together: they share what it made
 pytest: $(TRAINABLE)
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 docs: venv
 	$(BIN)/python -m config.reference > docs/reference/configuration.md

@@ -147,8 +147,8 @@ class PreparedFdp:
         highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
         body = self.anatomy.body.values
         factor = np.float32(self.model.parameters.spread_factor)
+        # between voxels a spline may dip below zero
         dose_gy = np.maximum(aligned.spline_back(dose, self.frame.axes), 0.0) * highest_gy * body
-        # a standard deviation is linear between voxels well enough, and a spline could make it negative
         spread_gy = np.maximum(aligned.spline_back(spread * factor, self.frame.axes), 0.0) * highest_gy * body
         return Estimate(dose_gy, self.findings + findings, spread_gy)
 

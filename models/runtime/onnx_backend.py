@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge.rt.arrays import VoxelArray
 from bridge.rt.errors import Failure, ModelRefusal
+from models.runtime.backend import require_inputs
 
 __all__ = ["OnnxBackend"]
 
@@ -69,12 +70,7 @@ class OnnxBackend:
     def run(self, graph: str, inputs: Mapping[str, VoxelArray]) -> dict[str, VoxelArray]:
         """See :class:`~models.runtime.backend.Backend`."""
         session = self._sessions[graph]
-        for wanted in session.get_inputs():
-            given = inputs[wanted.name].shape
-            if tuple(wanted.shape) != given:
-                raise ModelRefusal(
-                    "graph-input", f"Graph {graph!r} takes {wanted.name!r} in the shape {wanted.shape}, got {given}."
-                )
+        require_inputs(graph, {wanted.name: tuple(wanted.shape) for wanted in session.get_inputs()}, inputs)
         feed = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in inputs.items()}
         outputs = session.run(None, feed)
         return {output.name: values for output, values in zip(session.get_outputs(), outputs, strict=True)}

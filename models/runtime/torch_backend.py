@@ -16,6 +16,7 @@ from bridge.rt.arrays import VoxelArray
 from bridge.rt.errors import ModelRefusal
 from models.fdp.network import Fdp, NetworkSettings
 from models.fdp.parameters import FdpParameters
+from models.runtime.backend import require_inputs
 
 __all__ = ["TorchBackend", "read_network"]
 
@@ -59,12 +60,7 @@ class TorchBackend:
     @torch.inference_mode()
     def run(self, graph: str, inputs: Mapping[str, VoxelArray]) -> dict[str, VoxelArray]:
         """See :class:`~models.runtime.backend.Backend`."""
-        for name, shape in self._inputs[graph].items():
-            given = inputs[name].shape
-            if shape != given:
-                raise ModelRefusal(
-                    "graph-input", f"Graph {graph!r} takes {name!r} in the shape {list(shape)}, got {given}."
-                )
+        require_inputs(graph, self._inputs[graph], inputs)
         feed = [
             torch.from_numpy(np.ascontiguousarray(inputs[name], dtype=np.float32)).to(self._device)
             for name in self._inputs[graph]

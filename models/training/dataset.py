@@ -21,8 +21,9 @@ from models.fdp.axes import AlignedAxes
 from models.fdp.channels import CHANNELS, CT_CHANNEL, MIRRORED, ORGANS, channels_of
 from models.fdp.frame import BOX, SPACING_MM, frame_of
 from models.openkbp.reader import GANTRY_ANGLES_DEG, list_patients, read_patient
+from models.training.cut import Box, Cut, body_in
 
-__all__ = ["ROIS", "Augmentation", "Patient", "Sample", "load_patients", "sample_box", "turn_box"]
+__all__ = ["ROIS", "Augmentation", "Patient", "Sample", "load_patients", "sample_box"]
 
 MARGIN_VOXELS = (4, 4, 4)
 
@@ -31,15 +32,10 @@ ROIS = (*ORGANS, *TARGETS)
 
 _FORMAT = "1"
 _BODY = CHANNELS.index("body")
-_STEP = 8
-"""Sides of a box are multiples of this: three times the network halves the resolution."""
-
+_DISTANCES = [CHANNELS.index("distance"), CHANNELS.index("distance_high")]
 _MIRRORED_ROIS = tuple(
     ROIS.index({"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"}.get(name, name)) for name in ROIS
 )
-
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +81,8 @@ class Sample:
         ``(B,)``.
     patients
         Index of the patient of each box.
-    starts
-        First voxel of each box in the patient's arrays.
-    mirrored
-        Whether each box is seen in the mirror.
-    turned_rad
-        Turn of each box about z, after that.
+    cuts
+        Which part of him it is, and how it is seen.
     """
 
     channels: Tensor
@@ -99,9 +91,7 @@ class Sample:
     rois: Tensor
     highest_gy: Tensor
     patients: tuple[int, ...]
-    starts: tuple[tuple[int, int, int], ...]
-    mirrored: tuple[bool, ...]
-    turned_rad: tuple[float, ...]
+    cuts: tuple[Cut, ...]
 
     def to(self, device: torch.device) -> Sample:
         """Move the tensors."""
@@ -124,7 +114,7 @@ class Augmentation:
         Probability of a CT of zeros: a model must not hang on CT numbers that a scanner may not give.
     rotate
         Probability of a turn about z, by up to ``rotate_deg`` or, half of the time, by a multiple of 40 degrees more
-        (which maps nine equispaced beams on themselves).
+        (which maps nine equispaced beams on themselves). Small boxes lose their corners, whole patients nothing.
     rotate_deg
         Largest turn.
     """
@@ -191,115 +181,67 @@ def sample_box(
         Voxels of a box (z, y, x). None is the box of a prediction less the air around the body, which is of another
         size for each patient: such a batch has one box.
     """
-    parts = [_one(patients[index], rng, augmentation or Augmentation(0.0, 0.0), size) for index in indices]
-    channels, dose, where, rois, starts, mirrored, turned_rad = zip(*parts, strict=True)
-    return Sample(
-        torch.stack(channels),
-        torch.stack(dose),
-        torch.stack(where),
-        torch.stack(rois),
-        torch.tensor([patients[index].highest_gy for index in indices], dtype=torch.float32),
-        tuple(indices),
-        starts,
-        mirrored,
-        turned_rad,
-    )
+    wanted = augmentation or Augmentation(0.0, 0.0)
+    cuts = [_cut(patients[index], rng, wanted, size) for index in indices]
+    parts = [_seen(patients[index], cut) for index, cut in zip(indices, cuts, strict=True)]
+    channels, dose, where, rois = (torch.stack(values) for values in zip(*parts, strict=True))
+    for box in channels:
+        if rng is not None and rng.random() < wanted.ct_dropout:
+            box[CT_CHANNEL] = 0.0
+    highest_gy = torch.tensor([patients[index].highest_gy for index in indices], dtype=torch.float32)
+    return Sample(channels, dose, where, rois, highest_gy, tuple(indices), tuple(cuts))
 
 
-def _one(
+def _cut(
     patient: Patient, rng: np.random.Generator | None, augmentation: Augmentation, size: tuple[int, int, int] | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[int, int, int], bool, float]:
-    box = _box(_starts(patient, rng, size or BOX), size or BOX)
-    if size is None:
-        box = _around_body(patient, rng, box)
-    starts = (box[0].start, box[1].start, box[2].start)
-    channels = torch.from_numpy(patient.channels[(slice(None), *box)].astype(np.float32))
-    dose = torch.from_numpy(patient.dose[box].astype(np.float32))[None]
-    regions = patient.regions[box]
-    bits = torch.from_numpy(np.stack([(regions >> bit & 1).astype(bool) for bit in range(len(ROIS) + 1)]))
-    mirrored = bool(rng is not None and rng.random() < augmentation.mirror)
-    if mirrored:
-        channels = channels[list(MIRRORED)].flip(-1)
-        dose = dose.flip(-1)
-        bits = bits[[0, *(1 + index for index in _MIRRORED_ROIS)]].flip(-1)
-    if rng is not None and rng.random() < augmentation.ct_dropout:
-        channels = channels.clone()
-        channels[CT_CHANNEL] = 0.0
-    angle = 0.0
-    if rng is not None and rng.random() < augmentation.rotate:
-        angle = _angle(rng, augmentation.rotate_deg)
-        channels, dose, bits = _turned(channels, dose, bits, angle)
-    return channels, dose, bits[:1].float(), bits[1:], starts, mirrored, angle
+) -> Cut:
+    box = _box(patient, rng, size or BOX)
+    if rng is None:
+        cut = Cut(box, roomy=size is None)
+    else:
+        mirrored = bool(rng.random() < augmentation.mirror)
+        angle = _angle(rng, augmentation.rotate_deg) if rng.random() < augmentation.rotate else 0.0
+        cut = Cut(box, mirrored, angle, roomy=size is None)
+    if size is not None:
+        return cut
+    return replace(cut, kept=body_in(cut.of(patient.channels[_BODY][None])[0], rng))
 
 
-def _starts(patient: Patient, rng: np.random.Generator | None, size: tuple[int, int, int]) -> tuple[int, int, int]:
+def _seen(patient: Patient, cut: Cut) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give channels, dose, where it counts, and structures, as :class:`Sample` has them of one box."""
+    channels, dose = cut.of(patient.channels), cut.of(patient.dose[None])
+    bits = np.stack([(patient.regions >> bit & 1).astype(bool) for bit in range(len(ROIS) + 1)])
+    inside = cut.of(bits) >= 0.5
+    where, rois = inside[:1], inside[1:]
+    if cut.mirrored:
+        channels, rois = channels[list(MIRRORED)], rois[list(_MIRRORED_ROIS)]
+    if cut.turned_rad:
+        # what lies outside the box is air and far from every target, not "on the surface"
+        channels[_DISTANCES] += 1.0 - cut.of(np.ones((1, *patient.dose.shape), dtype=bool))
+    return channels, dose, where.float(), rois
+
+
+def _box(patient: Patient, rng: np.random.Generator | None, size: tuple[int, int, int]) -> Box:
     shape = patient.dose.shape
     if any(wanted > n for n, wanted in zip(shape, size, strict=True)):
         raise ValueError(f"A box of {size} voxels does not fit into {patient.id} of {shape}.")
     if rng is None:
-        z, y, x = ((n - wanted) // 2 for n, wanted in zip(shape, size, strict=True))
-        return z, y, x
-    counted = np.flatnonzero(patient.regions & 1)
-    voxel = np.unravel_index(counted[int(rng.integers(len(counted)))], shape)
-    centre = [(int(place) + n / 2) / 2 for place, n in zip(voxel, shape, strict=True)]
-    z, y, x = (
-        int(np.clip(round(place - wanted / 2), 0, n - wanted))
-        for place, wanted, n in zip(centre, size, shape, strict=True)
-    )
-    return z, y, x
-
-
-def _box(starts: tuple[int, int, int], size: tuple[int, int, int]) -> Box:
-    z, y, x = (slice(start, start + n) for start, n in zip(starts, size, strict=True))
-    return z, y, x
-
-
-def _around_body(patient: Patient, rng: np.random.Generator | None, box: Box) -> Box:
-    """Leave out the air around the body, as far as the step of the sides allows."""
-    body = patient.channels[(_BODY, *box)] > 0
-    kept = []
-    for axis, whole in enumerate(box):
-        others = tuple(other for other in range(3) if other != axis)
-        filled = np.flatnonzero(body.any(axis=others))
-        low, high = int(filled[0]), int(filled[-1]) + 1
-        length = -(-(high - low) // _STEP) * _STEP
-        first, last = max(0, high - length), min(low, whole.stop - whole.start - length)
-        start = whole.start + ((first + last) // 2 if rng is None else int(rng.integers(first, last + 1)))
-        kept.append(slice(start, start + length))
-    z, y, x = kept
+        starts = [(n - wanted) // 2 for n, wanted in zip(shape, size, strict=True)]
+    else:
+        counted = np.flatnonzero(patient.regions & 1)
+        voxel = np.unravel_index(counted[int(rng.integers(len(counted)))], shape)
+        centre = [(int(place) + n / 2) / 2 for place, n in zip(voxel, shape, strict=True)]
+        starts = [
+            int(np.clip(round(place - wanted / 2), 0, n - wanted))
+            for place, wanted, n in zip(centre, size, shape, strict=True)
+        ]
+    z, y, x = (slice(start, start + wanted) for start, wanted in zip(starts, size, strict=True))
     return z, y, x
 
 
 def _angle(rng: np.random.Generator, largest_deg: float) -> float:
     turn = 40.0 * int(rng.integers(0, 9)) if rng.random() < 0.5 else 0.0
     return float(np.deg2rad(turn + rng.uniform(-largest_deg, largest_deg)))
-
-
-def turn_box(values: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-    """Turn ``(n, z, y, x)`` about the middle of the box, in the axial plane; voxels there are square.
-
-    Returns
-    -------
-    tuple
-        What was turned, 0 where it comes from outside the box, and the ``(y, x)`` part of each voxel that does not.
-    """
-    ny, nx = values.shape[-2:]
-    cos, sin = np.cos(angle), np.sin(angle)
-    theta = torch.tensor([[[cos, -sin * ny / nx, 0.0], [sin * nx / ny, cos, 0.0]]], dtype=torch.float32)
-    lattice = torch.nn.functional.affine_grid(theta, [1, 1, ny, nx], align_corners=False)
-    plane = values.flatten(0, 1)[None]
-    turned = torch.nn.functional.grid_sample(plane, lattice, align_corners=False)[0].view_as(values)
-    inside = torch.nn.functional.grid_sample(torch.ones_like(plane[:, :1]), lattice, align_corners=False)[0, 0]
-    return turned, inside
-
-
-def _turned(channels: Tensor, dose: Tensor, bits: Tensor, angle: float) -> tuple[Tensor, Tensor, Tensor]:
-    turned, inside = turn_box(torch.cat([channels, dose, bits.float()]), angle)
-    n = len(CHANNELS)
-    # what lies outside the box is air and far from every target, not "on the surface"
-    distances = [CHANNELS.index("distance"), CHANNELS.index("distance_high")]
-    turned[distances] = turned[distances] + (1.0 - inside)
-    return turned[:n], turned[n : n + 1], turned[n + 1 :] >= 0.5
 
 
 def _made_name(path: Path) -> str:

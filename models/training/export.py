@@ -174,7 +174,7 @@ def _card(model_id: str) -> dict[str, object]:
         "48:5549, 2021), head and neck, nine coplanar 6 MV fields, 70, 63 and 56 Gy in 35 fractions, synthetic plans.",
         "training_licence": "MIT",
         "training_command": "fdp-bridge train vqvae --data DIR --out OUT; fdp-bridge train fdp --data DIR --out OUT "
-        f"--stage1 OUT/vqvae.pt; fdp-bridge models export {model_id} ZOO --checkpoint OUT/fdp.pt --data DIR",
+        f"--stage1 OUT/vqvae.pt; fdp-bridge models export {model_id} --out ZOO --checkpoint OUT/fdp.pt --data DIR",
         "limits": [
             "Trained on synthetic plans of nine equispaced coplanar fields, one plan for each anatomy; other beams, "
             "sites and planning systems are extrapolations that no figure covers.",

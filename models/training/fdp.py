@@ -170,7 +170,9 @@ class _Training(Training):
             self.neutral.make(self.averaged.network, self.condition([NO_WISH]))
             kind = ("plan", "plan", "hindsight", "wish")[int(rng.integers(4))]
         if kind == "hindsight":
-            wishes = [self.neutral.hindsight(i, m) for i, m in zip(sample.patients, sample.mirrored, strict=True)]
+            wishes = [
+                self.neutral.hindsight(i, cut.mirrored) for i, cut in zip(sample.patients, sample.cuts, strict=True)
+            ]
         elif kind == "wish":
             wishes = [random_wish(rng) for _ in sample.patients]
         else:

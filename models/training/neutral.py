@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.fdp.channels import ORGANS
 from models.fdp.frame import BOX
-from models.training.dataset import ROIS, Patient, Sample, turn_box
+from models.training.dataset import ROIS, Patient, Sample
 from models.training.wishes import Wish, hindsight, measure
 
 __all__ = ["Neutral", "predict_patient"]
@@ -52,14 +52,7 @@ class Neutral:
 
     def boxes(self, sample: Sample) -> Tensor:
         """Cut the neutral doses as the sample was cut; not a number where nothing was predicted."""
-        boxes = []
-        cut = zip(sample.patients, sample.starts, sample.mirrored, sample.turned_rad, strict=True)
-        for index, starts, mirrored, angle in cut:
-            size = sample.dose.shape[-3:]
-            z, y, x = (slice(start, start + n) for start, n in zip(starts, size, strict=True))
-            dose = torch.from_numpy(self._doses[index][z, y, x].astype(np.float32))[None]
-            dose = dose.flip(-1) if mirrored else dose
-            boxes.append(turn_box(dose, angle)[0] if angle else dose)
+        boxes = [cut.of(self._doses[index][None]) for index, cut in zip(sample.patients, sample.cuts, strict=True)]
         return torch.stack(boxes).to(self._device)
 
 

@@ -154,6 +154,17 @@ def test_an_input_of_another_shape_is_refused(
 
 
 @pytest.mark.parametrize("opened", BACKENDS)
+@pytest.mark.parametrize("names", [(), ("anatomy",), ("channels", "condition")])
+def test_inputs_by_other_names_are_refused(
+    zoo: Path, opened: Callable[[Path, tuple[str, ...]], Backend], names: tuple[str, ...]
+) -> None:
+    channels = inputs()[0]["channels"]
+    with pytest.raises(ModelRefusal, match="takes \\['channels'\\]") as refused:
+        opened(zoo / "resunet", GRAPHS).run("encoder", dict.fromkeys(names, channels))
+    assert refused.value.code == "graph-input"
+
+
+@pytest.mark.parametrize("opened", BACKENDS)
 @pytest.mark.parametrize("content", [None, b"", b"no graph", "half"])
 def test_a_graph_that_cannot_be_read_is_refused(
     zoo: Path, tmp_path: Path, opened: Callable[[Path, tuple[str, ...]], Backend], content: bytes | str | None

@@ -12,6 +12,7 @@ from models.fdp.channels import CHANNELS, ORGANS
 from models.fdp.network import NetworkSettings
 from models.training import dataset, export, loop, neutral, synthetic
 from models.training.clock import Budget, learning_rate
+from models.training.cut import Cut
 from models.training.dataset import ROIS, Patient, Sample
 
 BOX = (16, 16, 24)
@@ -80,7 +81,7 @@ def sample(
     return Sample(
         torch.zeros(batch, len(CHANNELS), *dose.shape), dose[None, None].repeat(batch, 1, 1, 1, 1),
         counted[None, None].repeat(batch, 1, 1, 1, 1), masks[None].repeat(batch, 1, 1, 1, 1),
-        torch.full((batch,), 70.0), (0,) * batch, ((0, 0, 0),) * batch, (False,) * batch, (0.0,) * batch,
+        torch.full((batch,), 70.0), (0,) * batch, (Cut((slice(None),) * 3),) * batch,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 from bridge.rt.errors import Refusal
 from models.fdp.channels import CHANNELS, CT_CHANNEL, ORGANS
 from models.training import dataset
+from models.training.cut import Cut, turned
 from models.training.dataset import ROIS, Augmentation, Patient, load_patients, sample_box
 from tests.models import openkbp_patients
 from tests.models.training import small
@@ -56,7 +57,7 @@ def test_without_chance_the_box_lies_in_the_middle_and_nothing_is_changed() -> N
             inside = (patient.regions[middle] & 1 << 1 + ROIS.index(name)) > 0
             np.testing.assert_array_equal(sample.rois[part, number].numpy(), inside)
         np.testing.assert_array_equal(sample.where[part, 0].numpy(), patient.regions[middle] & 1)
-    assert (sample.patients, sample.starts, sample.mirrored) == ((1, 0), ((4, 4, 4),) * 2, (False, False))
+    assert (sample.patients, sample.cuts) == ((1, 0), (Cut(middle),) * 2)
     assert sample.highest_gy.tolist() == [70.0, 70.0]
 
 
@@ -66,11 +67,11 @@ def test_a_shifted_box_is_where_it_says_and_every_place_can_come() -> None:
     places = set()
     for _ in range(60):
         sample = sample_box([patient], [0], rng, NOTHING)
-        z, y, x = (slice(start, start + n) for start, n in zip(sample.starts[0], small.BOX, strict=True))
+        z, y, x = (slice(start, start + n) for start, n in zip(sample.cuts[0].starts, small.BOX, strict=True))
         np.testing.assert_array_equal(sample.dose[0, 0].numpy(), patient.dose[z, y, x])
         np.testing.assert_array_equal(sample.channels[0].numpy(), patient.channels[:, z, y, x])
         np.testing.assert_array_equal(sample.where[0, 0].numpy(), patient.regions[z, y, x] & 1)
-        places |= set(enumerate(sample.starts[0]))
+        places |= set(enumerate(sample.cuts[0].starts))
     assert places == {(axis, start) for axis in range(3) for start in range(9)}
 
 
@@ -79,7 +80,7 @@ def test_the_mirror_swaps_the_parotids_in_channels_and_structures_and_turns_the_
     patient = small.patient()
     plain = sample_box([patient], [0], np.random.default_rng(5), NOTHING)
     seen = sample_box([patient], [0], np.random.default_rng(5), Augmentation(mirror=1.0, ct_dropout=0.0))
-    assert (plain.mirrored, seen.mirrored, seen.starts) == ((False,), (True,), plain.starts)
+    assert seen.cuts == (replace(plain.cuts[0], mirrored=True),)
     assert torch.equal(seen.dose, plain.dose.flip(-1))
     assert torch.equal(seen.where, plain.where.flip(-1))
     other = {"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"}
@@ -133,8 +134,7 @@ def test_a_spot_stays_together_under_shift_mirror_and_turn(seed: int) -> None:
 def test_all_the_same_seed_gives_the_same_boxes() -> None:
     patients = [small.patient(seed) for seed in (1, 2)]
     drawn = [sample_box(patients, [0, 1], np.random.default_rng(3), Augmentation(rotate=0.7)) for _ in range(2)]
-    assert drawn[0].starts == drawn[1].starts
-    assert drawn[0].mirrored == drawn[1].mirrored
+    assert drawn[0].cuts == drawn[1].cuts
     for name in ("channels", "dose", "where", "rois"):
         assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
 
@@ -151,16 +151,17 @@ def test_a_box_of_another_size_lies_in_the_patient_where_it_says(size: tuple[int
         assert sample.channels.shape == (1, len(CHANNELS), *size)
         assert sample.dose.shape == sample.where.shape == (1, 1, *size)
         assert sample.rois.shape == (1, len(ROIS), *size)
-        spans = list(zip(sample.starts[0], size, patient.dose.shape, strict=True))
+        spans = list(zip(sample.cuts[0].starts, size, patient.dose.shape, strict=True))
         assert all(0 <= start <= start + wanted <= n for start, wanted, n in spans)
         z, y, x = (slice(start, start + wanted) for start, wanted, _ in spans)
         np.testing.assert_array_equal(sample.dose[0, 0].numpy(), patient.dose[z, y, x])
         np.testing.assert_array_equal(sample.channels[0].numpy(), patient.channels[:, z, y, x])
         np.testing.assert_array_equal(sample.where[0, 0].numpy(), patient.regions[z, y, x] & 1)
-        starts.add(sample.starts[0])
+        starts.add(sample.cuts[0].starts)
     assert len(starts) >= 7  # along one axis at least it wanders
     middle = sample_box([patient], [0], None, None, size)
-    assert middle.starts == (tuple((n - wanted) // 2 for n, wanted in zip(patient.dose.shape, size, strict=True)),)
+    wanted = tuple((n - side) // 2 for n, side in zip(patient.dose.shape, size, strict=True))
+    assert middle.cuts[0].starts == wanted
 
 
 def only_counted(*voxels: tuple[int, int, int]) -> Patient:
@@ -183,13 +184,13 @@ def test_a_box_lies_half_way_between_the_middle_and_a_counted_voxel(
     voxel: tuple[int, int, int], starts: tuple[int, int, int]
 ) -> None:
     sample = sample_box([only_counted(voxel)], [0], np.random.default_rng(0), NOTHING, (8, 8, 8))
-    assert sample.starts == (starts,)
+    assert sample.cuts[0].starts == starts
 
 
 def test_a_box_does_not_lie_beyond_the_end_however_far_out_the_voxel() -> None:
     for voxel, starts in (((23, 23, 31), (4, 4, 8)), ((0, 0, 0), (0, 0, 0))):
         sample = sample_box([only_counted(voxel)], [0], np.random.default_rng(0), NOTHING, (20, 20, 24))
-        assert sample.starts == (starts,)
+        assert sample.cuts[0].starts == starts
 
 
 @pytest.mark.parametrize("size", [(25, 8, 8), (8, 25, 8), (8, 8, 33)])
@@ -203,7 +204,7 @@ def test_a_box_larger_than_the_patient_is_no_box(size: tuple[int, int, int], see
 def test_each_counted_voxel_can_be_the_one_and_the_others_never_are() -> None:
     patient = only_counted((12, 12, 16), (20, 4, 30), (0, 22, 0))
     rng = np.random.default_rng(0)
-    drawn = {sample_box([patient], [0], rng, NOTHING, (8, 8, 8)).starts[0] for _ in range(40)}
+    drawn = {sample_box([patient], [0], rng, NOTHING, (8, 8, 8)).cuts[0].starts for _ in range(40)}
     assert drawn == {(8, 8, 12), (12, 4, 19), (2, 13, 4)}
 
 
@@ -220,10 +221,10 @@ def test_all_the_same_seed_gives_the_same_smaller_boxes() -> None:
         sample_box(patients, [0, 1], np.random.default_rng(seed), Augmentation(rotate=0.7), SMALLER)
         for seed in (3, 3, 4)
     )
-    assert (one.starts, one.mirrored, one.turned_rad) == (two.starts, two.mirrored, two.turned_rad)
+    assert one.cuts == two.cuts
     for name in ("channels", "dose", "where", "rois"):
         assert torch.equal(getattr(one, name), getattr(two, name))
-    assert one.starts != other.starts
+    assert one.cuts != other.cuts
 
 
 def with_body(body: tuple[slice, slice, slice]) -> Patient:
@@ -242,14 +243,31 @@ def test_a_whole_patient_is_the_body_and_no_more_air_than_sides_in_steps_of_eigh
     for _ in range(60):
         sample = sample_box([patient], [0], rng, NOTHING, None)
         assert sample.dose.shape[-3:] == (8, 8, 16)
-        z, y, x = (slice(start, start + n) for start, n in zip(sample.starts[0], (8, 8, 16), strict=True))
+        cut = sample.cuts[0]
+        assert cut.kept is not None
+        z, y, x = (slice(start + s.start, start + s.stop) for start, s in zip(cut.starts, cut.kept, strict=True))
         np.testing.assert_array_equal(sample.channels[0].numpy(), patient.channels[:, z, y, x])
         np.testing.assert_array_equal(sample.dose[0, 0].numpy(), patient.dose[z, y, x])
         assert sample.channels[0, BODY].sum() == patient.channels[BODY].astype(float).sum()
-        places |= set(enumerate(sample.starts[0]))
-    assert {start for axis, start in places if axis == 0} == {6, 7, 8, 9}  # each way the body fits
-    middle = sample_box([patient], [0], None, None, None)
-    assert middle.starts == ((7, 8, 7),)
+        places.add(z.start)
+    assert places == {6, 7, 8, 9}  # each way the body fits
+    middle = sample_box([patient], [0], None, None, None).cuts[0]
+    assert (middle.starts, middle.kept) == ((4, 4, 4), np.s_[3:11, 4:12, 3:19])
+
+
+@in_small_boxes
+@pytest.mark.parametrize("angle_deg", [80.0, 130.0])
+def test_a_whole_patient_is_turned_without_losing_a_corner(angle_deg: float) -> None:
+    """All the box is body: at 80 degrees its corners reach far beyond it."""
+    patient = marked(np.s_[10:14, 5:8, 5:9])  # the spot is in a corner
+    patient.channels[BODY] = 1.0
+    box = np.s_[4:20, 4:20, 4:28]
+    whole = Cut(box, turned_rad=np.deg2rad(angle_deg), roomy=True)
+    channels, dose, _, rois = dataset._seen(patient, whole)
+    assert float(channels[BODY].sum()) == pytest.approx(16 * 16 * 24, rel=0.02)
+    assert float(dose.sum()) == pytest.approx(4 * 3 * 4, rel=0.05)
+    np.testing.assert_allclose(centre(rois[ROIS.index("PTV70")]), centre(dose[0]), atol=0.35)
+    assert float(dataset._seen(patient, replace(whole, roomy=False))[1].sum()) < 0.9 * 4 * 3 * 4
 
 
 @in_small_boxes
@@ -259,25 +277,23 @@ def test_a_body_as_large_as_the_box_is_the_whole_box() -> None:
         assert sample.dose.shape[-3:] == small.BOX
 
 
-def everything(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    sample = sample_box([small.patient(seed)], [0], None)
-    return sample.channels[0], sample.dose[0], torch.cat([sample.where[0] > 0, sample.rois[0]])
+MIDDLE = np.s_[4:20, 4:20, 4:28]
 
 
-@in_small_boxes
+def seen(turned_rad: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    channels, dose, where, rois = dataset._seen(small.patient(), Cut(MIDDLE, turned_rad=turned_rad))
+    return channels, dose, torch.cat([where > 0, rois])
+
+
 @pytest.mark.parametrize("turns", [0, 1, -2])
 def test_whole_turns_change_nothing(turns: int) -> None:
-    channels, dose, bits = everything()
-    turned = dataset._turned(channels, dose, bits, turns * 2 * np.pi)
-    torch.testing.assert_close(turned[0], channels, atol=1e-4, rtol=0)
-    torch.testing.assert_close(turned[1], dose, atol=1e-4, rtol=0)
-    assert torch.equal(turned[2], bits)
+    for found, plain in zip(seen(turns * 2 * np.pi), seen(), strict=True):
+        torch.testing.assert_close(found, plain, atol=1e-4, rtol=0)
 
 
-@in_small_boxes
 def test_a_quarter_turn_moves_voxels_to_their_places_and_leaves_air_far_from_targets_behind() -> None:
-    channels, dose, bits = everything()
-    turned, turned_dose, turned_bits = dataset._turned(channels, dose, bits, np.pi / 2)
+    channels, dose, bits = seen()
+    turned_channels, turned_dose, turned_bits = seen(np.pi / 2)
     ny, nx = small.BOX[1:]
     y, x = np.meshgrid(np.arange(ny), np.arange(nx), indexing="ij")
     # a point (dy, dx) from the middle comes from (dx, -dy)
@@ -286,33 +302,31 @@ def test_a_quarter_turn_moves_voxels_to_their_places_and_leaves_air_far_from_tar
     assert inside.sum() == ny * ny
     source = (slice(None), slice(None), from_y[inside].astype(int), from_x[inside].astype(int))
     there = torch.from_numpy(inside)
-    torch.testing.assert_close(turned[:, :, there], channels[source], atol=1e-4, rtol=0)
+    torch.testing.assert_close(turned_channels[:, :, there], channels[source], atol=1e-4, rtol=0)
     torch.testing.assert_close(turned_dose[:, :, there], dose[source], atol=1e-4, rtol=0)
     assert torch.equal(turned_bits[:, :, there], bits[source])
     for number, name in enumerate(CHANNELS):
         air = 1.0 if name in ("distance", "distance_high") else 0.0
         torch.testing.assert_close(
-            turned[number][:, ~there], torch.full_like(turned[number][:, ~there], air), atol=1e-5, rtol=0
+            turned_channels[number][:, ~there],
+            torch.full_like(turned_channels[number][:, ~there], air),
+            atol=1e-5,
+            rtol=0,
         )
     assert not turned_bits[:, :, ~there].any()  # nothing counts there
     assert not turned_dose[:, :, ~there].any()
 
 
-@in_small_boxes
 def test_turns_add_up() -> None:
     y, x = torch.meshgrid(torch.arange(16.0), torch.arange(24.0), indexing="ij")
     blob = torch.exp(-((y - 7.5 - 2) ** 2 + (x - 11.5 - 3) ** 2) / 8.0).expand(1, 4, 16, 24)
-    channels, bits = blob.repeat(len(CHANNELS), 1, 1, 1), torch.zeros(1, 4, 16, 24, dtype=torch.bool)
-    two = blob
-    for _ in range(2):
-        two = dataset._turned(channels, two, bits, np.deg2rad(40.0))[1]
-    torch.testing.assert_close(two, dataset._turned(channels, blob, bits, np.deg2rad(80.0))[1], atol=0.08, rtol=0)
+    two = turned(turned(blob, np.deg2rad(40.0)), np.deg2rad(40.0))
+    torch.testing.assert_close(two, turned(blob, np.deg2rad(80.0)), atol=0.08, rtol=0)
     offset = centre(two[0])[1:] - [7.5, 11.5]
     cos, sin = np.cos(np.deg2rad(80.0)), np.sin(np.deg2rad(80.0))
     np.testing.assert_allclose(offset, [cos * 2 - sin * 3, sin * 2 + cos * 3], atol=0.1)
 
 
-@in_small_boxes
 def test_turns_are_small_or_a_multiple_of_the_beams_angle_more() -> None:
     rng = np.random.default_rng(0)
     angles = np.rad2deg([dataset._angle(rng, 10.0) for _ in range(400)])

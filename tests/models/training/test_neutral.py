@@ -107,6 +107,18 @@ def test_neutral_boxes_are_cut_mirrored_and_turned_like_the_sample(
     assert float(predicted.float().mean()) > 0.4
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_neutral_dose_of_a_whole_patient_is_cut_and_turned_like_him(seed: int) -> None:
+    found = made([small.patient(1, length=30)])
+    rng = np.random.default_rng(seed)
+    sample = sample_box([small.patient(1, length=30)], [0], rng, Augmentation(0.5, 0.0, 1.0, 30.0), None)
+    boxes = found.boxes(sample)
+    assert boxes.shape == sample.dose.shape
+    predicted = torch.isfinite(boxes)
+    torch.testing.assert_close(boxes[predicted], sample.channels[:, LEVEL : LEVEL + 1][predicted])
+    assert float(predicted.float().mean()) > 0.3
+
+
 def test_what_was_not_predicted_is_held_against_nobody() -> None:
     """The margin around the middle box has no neutral dose: it is no dose of zero."""
     plain = small.patient()
@@ -118,7 +130,7 @@ def test_what_was_not_predicted_is_held_against_nobody() -> None:
     shifted = 0
     for _ in range(10):
         sample = sample_box([patient], [0], rng, Augmentation(0.5, 0.0))
-        shifted += sample.starts[0] != (4, 4, 4)
+        shifted += sample.cuts[0].starts != (4, 4, 4)
         same = sample.channels[:, LEVEL : LEVEL + 1].clone().requires_grad_()
         wish = neutral.Wish(0.0, (0.0,) * len(ORGANS))
         losses = wish_loss(same, found.boxes(sample), sample, [wish])

@@ -359,7 +359,9 @@ def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
 ) -> None:
     steps = small.Steps(monkeypatch)
     settings = stage2(12, box=(16, 16, 16), wishes_from=0.3, augmentation=Augmentation(rotate=0.5))
-    assert fdp._Training(patients, settings, fdp.place()).draw(np.random.default_rng(0), whole=False).dose.shape[2:] == (16, 16, 16)
+    assert fdp._Training(patients, settings, fdp.place()).draw(np.random.default_rng(0), whole=False).dose.shape[
+        2:
+    ] == (16, 16, 16)
     path = train_fdp(patients, tmp_path, settings)
     assert steps.taken == 12
     rows = rows_of(tmp_path / "fdp.csv")
