@@ -19,7 +19,15 @@ from esapi_stub.structure_set import StructureSet
 from esapi_stub.system import System, uid_of
 from esapi_stub.values import DoseValue
 
-__all__ = ["Application", "Course", "Database", "Patient", "ScriptContext", "StoredStructureSet"]
+__all__ = [
+    "Application",
+    "Course",
+    "CustomScriptExecutable",
+    "Database",
+    "Patient",
+    "ScriptContext",
+    "StoredStructureSet",
+]
 
 _LONGEST_COURSE_ID = 16
 
@@ -267,6 +275,15 @@ class Application:
 
     def __exit__(self, *_: object) -> None:
         self.Dispose()
+
+
+class CustomScriptExecutable:
+    """How a program that is no script itself starts, as PyESAPI does."""
+
+    @staticmethod
+    def CreateApplication(scriptName: str, database: Database) -> Application:
+        """Start under a name; ESAPI takes the name alone, the stub also the world that it is to show."""
+        return Application.CreateApplication(database)
 
 
 class ScriptContext:

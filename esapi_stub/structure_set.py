@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 
 from bridge.rt.derive import ring, subtract, union
+from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_ids
 from bridge.rt.structure import Plane, RoiKind
 from bridge.rt.structure import Structure as RtStructure
 from esapi_stub.image import Image
@@ -38,7 +39,6 @@ _TYPE_OF_KIND: dict[RoiKind, str] = {
     "other": "CONTROL",
 }
 _LARGEST_MARGIN_MM = 50.0
-_LONGEST_ID = 16
 
 
 class SegmentVolume:
@@ -188,7 +188,7 @@ class StructureSet:
     identifier, uid
         Label and SOP Instance UID.
     structures
-        The bridge's structures; each is known by its ROI name.
+        The bridge's structures; each is known by its ROI name, or by a short id where the name is too long.
     require_modifications
         Raises unless the patient may be changed.
     image
@@ -209,7 +209,9 @@ class StructureSet:
         self._id = identifier
         self._uid = uid
         self.require_modifications = require_modifications
-        self._structures = [Structure(rt, rt.name, _TYPE_OF_KIND[rt.kind], self) for rt in structures]
+        drawn = list(structures)
+        ids = short_ids(rt.name for rt in drawn)
+        self._structures = [Structure(rt, ids[rt.name], _TYPE_OF_KIND[rt.kind], self) for rt in drawn]
         self._image = image
         self._patient = patient
 
@@ -245,7 +247,7 @@ class StructureSet:
 
     def CanAddStructure(self, dicomType: str, id: str) -> bool:  # noqa: A002 - ESAPI's name
         """Whether :meth:`AddStructure` would take these."""
-        return dicomType in _DICOM_TYPES and 1 <= len(id) <= _LONGEST_ID and not self._has(id)
+        return dicomType in _DICOM_TYPES and 1 <= len(id) <= LONGEST_STRUCTURE_ID and not self._has(id)
 
     def AddStructure(self, dicomType: str, id: str) -> Structure:  # noqa: A002 - ESAPI's name
         """Add an empty structure."""
@@ -280,7 +282,7 @@ class StructureSet:
     def require_new_id(self, identifier: str) -> None:
         """Raise unless a structure may get this id now; not part of ESAPI."""
         self.require_modifications()
-        if not 1 <= len(identifier) <= _LONGEST_ID:
+        if not 1 <= len(identifier) <= LONGEST_STRUCTURE_ID:
             raise ArgumentException("structure-id-length", f"got {identifier!r}")
         if self._has(identifier):
             raise ArgumentException("id-unique", f"there is a structure {identifier!r} already")
