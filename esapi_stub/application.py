@@ -90,6 +90,7 @@ class Patient:
         self._system = system
         self._modifiable = False
         self._courses: list[Course] = []
+        self._plans_made = 0
         self._sets = [self._opened(stored) for stored in sets]
 
     def _opened(self, stored: StoredStructureSet) -> StructureSet:
@@ -149,6 +150,11 @@ class Patient:
         if not self._modifiable:
             raise ApplicationException("begin-modifications", "it was not called")
 
+    def number_of_next_plan(self) -> int:
+        """Count plans, also those that were removed, so that no two get the same UID; not part of ESAPI."""
+        self._plans_made += 1
+        return self._plans_made
+
     def close(self) -> None:
         """End the permission to change; not part of ESAPI."""
         self._modifiable = False
@@ -162,7 +168,6 @@ class Course:
         self._patient = patient
         self._system = system
         self._plans: list[ExternalPlanSetup] = []
-        self._made = 0
 
     @property
     def Id(self) -> str:
@@ -174,7 +179,7 @@ class Course:
         self._patient.require_modifications()
         if not 1 <= len(value) <= _LONGEST_COURSE_ID:
             raise ArgumentException("course-id-length", f"got {value!r}")
-        if any(course.Id == value for course in self._patient.Courses):
+        if any(course.Id == value for course in self._patient.Courses if course is not self):
             raise ArgumentException("id-unique", f"there is a course {value!r} already")
         self._id = value
 
@@ -195,10 +200,9 @@ class Course:
         self._patient.require_modifications()
         if structureSet not in self._patient.StructureSets:
             raise ArgumentException("structure-of-plan", f"structure set {structureSet.Id!r} is another patient's")
-        self._made += 1
         plan = ExternalPlanSetup(
             self._new_plan_id(),
-            uid_of(structureSet.UID, self._patient.Courses.index(self), self._made),
+            uid_of(structureSet.UID, self._patient.number_of_next_plan()),
             structureSet,
             self,
             self._system,

@@ -88,7 +88,7 @@ class PlanSetup(PlanningItem):
         self.require_change()
         if not 1 <= len(value) <= LONGEST_PLAN_ID:
             raise ArgumentException("plan-id-length", f"got {value!r}")
-        if any(plan.Id == value for plan in self._course.PlanSetups):
+        if any(plan.Id == value for plan in self._course.PlanSetups if plan is not self):
             raise ArgumentException("id-unique", f"there is a plan {value!r} already")
         self._id = value
 

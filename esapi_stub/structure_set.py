@@ -107,7 +107,7 @@ class Structure:
 
     @Id.setter
     def Id(self, value: str) -> None:
-        self._set.require_new_id(value)
+        self._set.require_new_id(value, self)
         self._id = value
 
     @property
@@ -279,13 +279,14 @@ class StructureSet:
             if plan.StructureSet is self and plan.IsDoseValid:
                 raise ApplicationException("structure-locked", f"plan {plan.Id!r} has one")
 
-    def require_new_id(self, identifier: str) -> None:
-        """Raise unless a structure may get this id now; not part of ESAPI."""
+    def require_new_id(self, identifier: str, of: Structure | None = None) -> None:
+        """Raise unless a structure, new or that one, may get this id now; not part of ESAPI."""
         self.require_modifications()
         if not 1 <= len(identifier) <= LONGEST_STRUCTURE_ID:
             raise ArgumentException("structure-id-length", f"got {identifier!r}")
-        if self._has(identifier):
+        if self._has(identifier, of):
             raise ArgumentException("id-unique", f"there is a structure {identifier!r} already")
 
-    def _has(self, identifier: str) -> bool:
-        return any(structure.Id.casefold() == identifier.casefold() for structure in self._structures)
+    def _has(self, identifier: str, besides: Structure | None = None) -> bool:
+        others = [structure for structure in self._structures if structure is not besides]
+        return any(structure.Id.casefold() == identifier.casefold() for structure in others)

@@ -229,7 +229,7 @@ def _preview(root: Element, objectives: ObjectiveSet) -> None:
         root,
         "Preview",
         {
-            "ID": "FDP_BRIDGE",
+            "ID": f"FDP_{objectives.sha256[:8]}",  # of its own: a template of another case must not hide behind it
             "Type": "Objective",
             "ApprovalStatus": "Unapproved",
             "Diagnosis": "",
