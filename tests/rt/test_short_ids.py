@@ -92,7 +92,7 @@ def test_an_id_that_a_name_has_already_is_not_given_again() -> None:
     [
         ("Parotid gland superficial left", "ParGlaSup-", "_L"),
         ("Parotid gland superficial right", "ParGlaSup-", "_R"),
-        ("PTV_High_Risk_5600_boost", "PTHiRi5600B-", ""),
+        ("PTV_High_Risk_5600_boost", "PTVHiRi5600-", ""),
         ("GlandSubmandibularLeft", "GlandSubm-", "_L"),
         ("Vertebral_body_L5_and_below", "VerBoL5AnBe-", ""),
         ("left and right optic nerves", "LefAnRiOpNe-", ""),

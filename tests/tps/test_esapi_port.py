@@ -202,8 +202,15 @@ def test_a_dose_stays_where_no_structure_has_to_be_made() -> None:
     assert (receipt.state, receipt.notes) == ("applied", ())
 
 
-def test_options_of_the_dose_model_are_set_again_and_those_that_are_lost_are_named() -> None:
-    options = {"grid": "1.25", "gone": "x"}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"grid": "1.25", "gone": "x"},
+        [SimpleNamespace(Key="grid", Value="1.25"), SimpleNamespace(Key="gone", Value="x")],
+    ],
+    ids=["stub", "net"],
+)
+def test_options_of_the_dose_model_are_set_again_and_those_that_are_lost_are_named(options: object) -> None:
     calls: list[tuple[str, ...]] = []
 
     def set_option(_: str, name: str, value: str) -> bool:
