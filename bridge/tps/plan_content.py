@@ -67,10 +67,9 @@ def _holds_normal_tissue(asked: NormalTissueObjective | None, plan: ExternalPlan
     present = normal_tissue_in(plan)
     if asked is None or present is None:
         return asked is None
-    same = present.IsAutomatic == asked.is_automatic and abs(present.Priority - asked.priority) <= _SAME_PRIORITY
-    if not same or asked.is_automatic:
-        return bool(same)
-    return (
+    if present.IsAutomatic != asked.is_automatic or abs(present.Priority - asked.priority) > _SAME_PRIORITY:
+        return False
+    return asked.is_automatic or bool(
         abs(present.DistanceFromTargetBorderInMM - (asked.distance_mm or 0.0)) <= _SAME_NUMBER
         and abs(present.StartDosePercentage - (asked.start_dose_percent or 0.0)) <= _SAME_NUMBER
         and abs(present.EndDosePercentage - (asked.end_dose_percent or 0.0)) <= _SAME_NUMBER
