@@ -19,7 +19,15 @@ from esapi_stub.structure_set import StructureSet
 from esapi_stub.system import System, uid_of
 from esapi_stub.values import DoseValue
 
-__all__ = ["Application", "Course", "Database", "Patient", "ScriptContext", "StoredStructureSet"]
+__all__ = [
+    "Application",
+    "Course",
+    "CustomScriptExecutable",
+    "Database",
+    "Patient",
+    "ScriptContext",
+    "StoredStructureSet",
+]
 
 _LONGEST_COURSE_ID = 16
 
@@ -82,6 +90,7 @@ class Patient:
         self._system = system
         self._modifiable = False
         self._courses: list[Course] = []
+        self._plans_made = 0
         self._sets = [self._opened(stored) for stored in sets]
 
     def _opened(self, stored: StoredStructureSet) -> StructureSet:
@@ -141,6 +150,11 @@ class Patient:
         if not self._modifiable:
             raise ApplicationException("begin-modifications", "it was not called")
 
+    def number_of_next_plan(self) -> int:
+        """Count plans, also those that were removed, so that no two get the same UID; not part of ESAPI."""
+        self._plans_made += 1
+        return self._plans_made
+
     def close(self) -> None:
         """End the permission to change; not part of ESAPI."""
         self._modifiable = False
@@ -154,7 +168,6 @@ class Course:
         self._patient = patient
         self._system = system
         self._plans: list[ExternalPlanSetup] = []
-        self._made = 0
 
     @property
     def Id(self) -> str:
@@ -166,7 +179,7 @@ class Course:
         self._patient.require_modifications()
         if not 1 <= len(value) <= _LONGEST_COURSE_ID:
             raise ArgumentException("course-id-length", f"got {value!r}")
-        if any(course.Id == value for course in self._patient.Courses):
+        if any(course.Id == value for course in self._patient.Courses if course is not self):
             raise ArgumentException("id-unique", f"there is a course {value!r} already")
         self._id = value
 
@@ -187,10 +200,9 @@ class Course:
         self._patient.require_modifications()
         if structureSet not in self._patient.StructureSets:
             raise ArgumentException("structure-of-plan", f"structure set {structureSet.Id!r} is another patient's")
-        self._made += 1
         plan = ExternalPlanSetup(
             self._new_plan_id(),
-            uid_of(structureSet.UID, self._patient.Courses.index(self), self._made),
+            uid_of(structureSet.UID, self._patient.number_of_next_plan()),
             structureSet,
             self,
             self._system,
@@ -267,6 +279,15 @@ class Application:
 
     def __exit__(self, *_: object) -> None:
         self.Dispose()
+
+
+class CustomScriptExecutable:
+    """How a program that is no script itself starts, as PyESAPI does."""
+
+    @staticmethod
+    def CreateApplication(scriptName: str, database: Database) -> Application:
+        """Start under a name; ESAPI takes the name alone, the stub also the world that it is to show."""
+        return Application.CreateApplication(database)
 
 
 class ScriptContext:

@@ -213,7 +213,7 @@ class Beam:
         self._plan.require_change()
         if not 1 <= len(value) <= _LONGEST_ID:
             raise ArgumentException("beam-id-length", f"got {value!r}")
-        if any(beam.Id == value for beam in self._plan.Beams):
+        if any(beam.Id == value for beam in self._plan.Beams if beam is not self):
             raise ArgumentException("id-unique", f"there is a beam {value!r} already")
         self._plan.discard_calculation()
         self._id = value

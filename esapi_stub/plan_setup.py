@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bridge.rt.short_ids import LONGEST_PLAN_ID
 from bridge.rt.volume import Dose as RtDose
 from esapi_stub.beams import Beam
 from esapi_stub.enums import CalculationType, PlanSetupApprovalStatus, PlanType
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELLED", "PlanSetup"]
 
-_LONGEST_ID = 13
 _NOT_NORMALIZED = "No plan normalization"
 _BY_VALUE = "Plan normalization value"
 """What the host calls its methods is not known; that a new value changes the method is documented."""
@@ -86,9 +86,9 @@ class PlanSetup(PlanningItem):
     @Id.setter
     def Id(self, value: str) -> None:
         self.require_change()
-        if not 1 <= len(value) <= _LONGEST_ID:
+        if not 1 <= len(value) <= LONGEST_PLAN_ID:
             raise ArgumentException("plan-id-length", f"got {value!r}")
-        if any(plan.Id == value for plan in self._course.PlanSetups):
+        if any(plan.Id == value for plan in self._course.PlanSetups if plan is not self):
             raise ArgumentException("id-unique", f"there is a plan {value!r} already")
         self._id = value
 

@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 
 from bridge.rt.derive import ring, subtract, union
+from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_ids
 from bridge.rt.structure import Plane, RoiKind
 from bridge.rt.structure import Structure as RtStructure
 from esapi_stub.image import Image
@@ -38,7 +39,6 @@ _TYPE_OF_KIND: dict[RoiKind, str] = {
     "other": "CONTROL",
 }
 _LARGEST_MARGIN_MM = 50.0
-_LONGEST_ID = 16
 
 
 class SegmentVolume:
@@ -107,7 +107,7 @@ class Structure:
 
     @Id.setter
     def Id(self, value: str) -> None:
-        self._set.require_new_id(value)
+        self._set.require_new_id(value, self)
         self._id = value
 
     @property
@@ -188,7 +188,7 @@ class StructureSet:
     identifier, uid
         Label and SOP Instance UID.
     structures
-        The bridge's structures; each is known by its ROI name.
+        The bridge's structures; each is known by its ROI name, or by a short id where the name is too long.
     require_modifications
         Raises unless the patient may be changed.
     image
@@ -209,7 +209,9 @@ class StructureSet:
         self._id = identifier
         self._uid = uid
         self.require_modifications = require_modifications
-        self._structures = [Structure(rt, rt.name, _TYPE_OF_KIND[rt.kind], self) for rt in structures]
+        drawn = list(structures)
+        ids = short_ids(rt.name for rt in drawn)
+        self._structures = [Structure(rt, ids[rt.name], _TYPE_OF_KIND[rt.kind], self) for rt in drawn]
         self._image = image
         self._patient = patient
 
@@ -245,7 +247,7 @@ class StructureSet:
 
     def CanAddStructure(self, dicomType: str, id: str) -> bool:  # noqa: A002 - ESAPI's name
         """Whether :meth:`AddStructure` would take these."""
-        return dicomType in _DICOM_TYPES and 1 <= len(id) <= _LONGEST_ID and not self._has(id)
+        return dicomType in _DICOM_TYPES and 1 <= len(id) <= LONGEST_STRUCTURE_ID and not self._has(id)
 
     def AddStructure(self, dicomType: str, id: str) -> Structure:  # noqa: A002 - ESAPI's name
         """Add an empty structure."""
@@ -277,13 +279,14 @@ class StructureSet:
             if plan.StructureSet is self and plan.IsDoseValid:
                 raise ApplicationException("structure-locked", f"plan {plan.Id!r} has one")
 
-    def require_new_id(self, identifier: str) -> None:
-        """Raise unless a structure may get this id now; not part of ESAPI."""
+    def require_new_id(self, identifier: str, of: Structure | None = None) -> None:
+        """Raise unless a structure, new or that one, may get this id now; not part of ESAPI."""
         self.require_modifications()
-        if not 1 <= len(identifier) <= _LONGEST_ID:
+        if not 1 <= len(identifier) <= LONGEST_STRUCTURE_ID:
             raise ArgumentException("structure-id-length", f"got {identifier!r}")
-        if self._has(identifier):
+        if self._has(identifier, of):
             raise ArgumentException("id-unique", f"there is a structure {identifier!r} already")
 
-    def _has(self, identifier: str) -> bool:
-        return any(structure.Id.casefold() == identifier.casefold() for structure in self._structures)
+    def _has(self, identifier: str, besides: Structure | None = None) -> bool:
+        others = [structure for structure in self._structures if structure is not besides]
+        return any(structure.Id.casefold() == identifier.casefold() for structure in others)

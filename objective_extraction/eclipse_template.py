@@ -2,10 +2,14 @@
 
 Dose is total dose in Gy, also on systems set to cGy; volume is percent of the structure. Numbers are written with a
 point and no exponent whatever the locale. Node order is kept, because readers of this format depend on it.
+
+Structures have the ids that Eclipse takes. Where a name had to be shortened for that, a comment at the end, which
+readers of XML skip, holds the table by which :func:`read_template` gives the name back.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -13,9 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Comment, Element, SubElement
 
-from bridge.rt.errors import DicomRefusal, Refusal, StorageFailure
+from bridge.rt.errors import DicomRefusal, StorageFailure
+from bridge.rt.findings import Finding
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import (
@@ -26,10 +31,7 @@ from objective_extraction.objectives import (
     Objective,
 )
 
-__all__ = ["LONGEST_ID", "TemplateObjective", "read_template", "template_xml", "write_template"]
-
-LONGEST_ID = 16
-"""Longest structure id that Eclipse takes."""
+__all__ = ["TemplateObjective", "read_template", "template_findings", "template_xml", "write_template"]
 
 _VERSION = "1.7"
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
@@ -48,6 +50,9 @@ _MONTHS = (
 _LONGEST_DESCRIPTION = 254
 """What the smallest comment field of Eclipse takes; no limit is known for a template's description."""
 
+_TABLE = "fdp-bridge structure ids "
+"""How the comment begins that holds the names which were shortened."""
+
 
 @dataclass(frozen=True)
 class TemplateObjective:
@@ -56,7 +61,7 @@ class TemplateObjective:
     Attributes
     ----------
     structure
-        Structure id.
+        Name of the structure.
     kind
         ``0`` point, ``1`` line, ``2`` mean, ``3`` gEUD.
     operator
@@ -77,8 +82,15 @@ class TemplateObjective:
     group: int
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """A tree builder that refuses document types, and with them every entity but the five of XML."""
+class _Reader(ElementTree.TreeBuilder):
+    """A tree builder that refuses document types, and with them every entity but the five of XML; it keeps comments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.comments: list[str] = []
+
+    def comment(self, text: str | None) -> None:  # type: ignore[override]  # it has no place in the tree
+        self.comments.append(text or "")
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError(f"a document type {name!r} has no place in it")
@@ -89,8 +101,6 @@ def write_template(objectives: ObjectiveSet, path: Path) -> None:
 
     Raises
     ------
-    Refusal
-        A structure name is longer than Eclipse takes (``structure-id-length``).
     StorageFailure
         The file cannot be written.
     """
@@ -115,10 +125,25 @@ def template_xml(objectives: ObjectiveSet) -> bytes:
     group = 0
     for name in dict.fromkeys(objective.roi_name for objective in objectives.objectives):
         of_one = [objective for objective in objectives.objectives if objective.roi_name == name]
-        group = _structure(structures, name, name in targets, of_one, group)
+        group = _structure(structures, objectives.structure_ids[name], name in targets, of_one, group)
+    if objectives.shortened_names:
+        # two hyphens would end the comment; JSON can say them in another way
+        table = json.dumps(objectives.shortened_names).replace("-", "\\u002d")
+        root.append(Comment(f" {_TABLE}{table} "))
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def template_findings(objectives: ObjectiveSet) -> tuple[Finding, ...]:
+    """Tell what of an objective set the template does not have."""
+    if not _is_left_out(objectives.normal_tissue):
+        return ()
+    message = (
+        "The template has no normal tissue objective: the unit of its distance there is not established, and a factor "
+        "of ten in a fall-off is not for us to guess. Set it by hand, or let the plug-in take the objectives."
+    )
+    return (Finding("template-without-nto", "warning", message),)
 
 
 def read_template(path: Path) -> tuple[TemplateObjective, ...]:
@@ -136,17 +161,30 @@ def read_template(path: Path) -> tuple[TemplateObjective, ...]:
     except OSError as error:
         raise StorageFailure("template-read", f"The template cannot be read: {error.strerror}.", file=path) from error
     try:
-        parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - a document type is refused
+        reader = _Reader()
+        parser = ElementTree.XMLParser(target=reader)  # noqa: S314 - a document type is refused
         root = ElementTree.fromstring(data, parser)  # noqa: S314 - as above
         if root.tag != "ObjectiveTemplate":
             raise ValueError(f"its root is {root.tag[:100]!r}, not 'ObjectiveTemplate'")
+        names = _names(reader.comments)
         return tuple(
-            _row(str(structure.attrib["ID"]), node)
+            _row(names.get(structure.attrib["ID"], structure.attrib["ID"]), node)
             for structure in root.iterfind("ObjectivesAllStructures/ObjectivesOneStructure")
             for node in structure.iterfind("StructureObjectives/Objective")
         )
     except (ElementTree.ParseError, LookupError, ValueError, TypeError) as error:
         raise DicomRefusal("template-invalid", f"The file is not an objective template: {error}.") from error
+
+
+def _names(comments: Iterable[str]) -> dict[str, str]:
+    """Give the names that were shortened, by their ids."""
+    tables = [comment.strip() for comment in comments if comment.strip().startswith(_TABLE)]
+    if not tables:
+        return {}
+    ids = json.loads(tables[0].removeprefix(_TABLE))
+    if len(tables) > 1 or not isinstance(ids, dict) or len(set(ids.values())) < len(ids):
+        raise ValueError("its table of structure ids is none")
+    return {identifier: name for name, identifier in ids.items()}
 
 
 def _row(structure: str, node: Element) -> TemplateObjective:
@@ -173,6 +211,8 @@ def _row(structure: str, node: Element) -> TemplateObjective:
 def _description(objectives: ObjectiveSet) -> str:
     """Say what it is, the start of its hash, and which structures must be made before it fits."""
     text = f"{objectives.dose_source.upper()} - {NOT_FOR_CLINICAL_USE} - {objectives.sha256[:12]}"
+    if _is_left_out(objectives.normal_tissue):
+        text += ". Without its normal tissue objective"
     derived = [structure.name for structure in objectives.derived_structures]
     if not derived:
         return text
@@ -189,7 +229,7 @@ def _preview(root: Element, objectives: ObjectiveSet) -> None:
         root,
         "Preview",
         {
-            "ID": "FDP_BRIDGE",
+            "ID": f"FDP_{objectives.sha256[:8]}",  # of its own: a template of another case must not hide behind it
             "Type": "Objective",
             "ApprovalStatus": "Unapproved",
             "Diagnosis": "",
@@ -229,21 +269,14 @@ def _optimizer(root: Element, normal_tissue: NormalTissueObjective | None) -> No
         _text(arcs, tag, value)
 
 
-def _normal_tissue(helios: Element, objective: NormalTissueObjective | None) -> None:
-    """Write the normal tissue objective: none or an automatic one.
+def _is_left_out(objective: NormalTissueObjective | None) -> bool:
+    """Whether the template cannot hold it: whether the distance of a manual one is in mm or cm there is not known."""
+    return objective is not None and not objective.is_automatic
 
-    Raises
-    ------
-    Refusal
-        A manual one (``nto-unit-unknown``): whether its distance is in mm or cm in this format is not established,
-        and a factor of ten in a fall-off is not for us to guess.
-    """
-    if objective is not None and not objective.is_automatic:
-        raise Refusal(
-            "nto-unit-unknown",
-            "A manual normal tissue objective is not written to a template: the unit of its distance there is not "
-            "established. Use the automatic one, or set it by the script.",
-        )
+
+def _normal_tissue(helios: Element, asked: NormalTissueObjective | None) -> None:
+    """Write the normal tissue objective: none, or an automatic one."""
+    objective = None if _is_left_out(asked) else asked
     node = SubElement(helios, "NormalTissueObjective")
     for tag, value in (
         ("Use", "true" if objective else "false"),
@@ -257,15 +290,9 @@ def _normal_tissue(helios: Element, objective: NormalTissueObjective | None) -> 
         _text(node, tag, value)
 
 
-def _structure(parent: Element, name: str, is_target: bool, objectives: Sequence[Objective], group: int) -> int:
+def _structure(parent: Element, identifier: str, is_target: bool, objectives: Sequence[Objective], group: int) -> int:
     """Write one structure; give the number of the last line group used."""
-    if len(name) > LONGEST_ID:
-        raise Refusal(
-            "structure-id-length",
-            f"Eclipse takes structure ids of up to {LONGEST_ID} characters, {name!r} has {len(name)}; shorten it.",
-            roi=name,
-        )
-    node = SubElement(parent, "ObjectivesOneStructure", ID=name, NAME="", SurfaceOnly="false")
+    node = SubElement(parent, "ObjectivesOneStructure", ID=identifier, NAME="", SurfaceOnly="false")
     target = SubElement(node, "StructureTarget")
     for tag, value in (
         ("VolumeID", ""),

@@ -7,7 +7,9 @@ dose that can be reached only adds its own size as bias.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bridge.rt.derive import overlap_fraction, ring, subtract
 from bridge.rt.dvh import Dvh, DvhPolicy
@@ -16,6 +18,7 @@ from bridge.rt.errors import StructureRefusal
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
+from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_id, side_of
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from objective_extraction import findings as notes
@@ -28,8 +31,7 @@ from objective_extraction.settings import ExtractionSettings
 
 __all__ = ["extract_objectives"]
 
-_LONGEST_NAME = 16
-"""What Eclipse takes as a structure id."""
+_NUMBER = re.compile("[0-9]+")
 
 _TOUCHING = 0.001
 """Targets that share less than this part are taken as apart: contours of neighbours run along each other."""
@@ -90,7 +92,7 @@ def extract_objectives(
             extraction.take_organ(structure)
     extraction.take_ring()
     extraction.findings += about_objectives(extraction.objectives)
-    return ObjectiveSet(
+    given = ObjectiveSet(
         case=case,
         prescription=prescription,
         objectives=tuple(extraction.objectives),
@@ -98,8 +100,9 @@ def extract_objectives(
         dose_source=dose_source,
         dvh_policy=policy,
         provenance=provenance,
-        findings=tuple(extraction.findings),
     )
+    shortened = [notes.shortened(name, identifier) for name, identifier in given.shortened_names.items()]
+    return replace(given, findings=(*extraction.findings, *shortened))
 
 
 class _Extraction:
@@ -117,7 +120,7 @@ class _Extraction:
         self.external = next((s for s in structures if s.kind == "external" and not s.is_empty), None)
         self.settings = settings
         self.dvh_of = dvh_of
-        self.names = {structure.name for structure in structures}
+        self.names = {structure.name.casefold() for structure in structures}
         self.objectives: list[Objective] = []
         self.derived: list[DerivedStructure] = []
         self.findings: list[Finding] = []
@@ -203,7 +206,7 @@ class _Extraction:
 
     def _outside(self, structure: Structure, targets: Sequence[Structure]) -> tuple[Structure, Dvh | None]:
         """Give what is left of a structure outside some targets, and note how to make it."""
-        name = self._free_name(_shortened(structure.name, "-PTV"))
+        name = self._free_name(f"{structure.name}-PTV")
         rest = subtract(structure, targets, margin_mm=0.0, number=-len(self.derived) - 1, name=name)
         dvh = self.dvh_of(rest)
         if dvh.covered_cc < NEAR_MAXIMUM_CC:
@@ -213,15 +216,15 @@ class _Extraction:
             name, "subtract", (structure.name,), minus=tuple(target.name for target in targets), margin_mm=0.0
         )
         self.derived.append(recipe)
-        self.names.add(name)
+        self.names.add(name.casefold())
         return rest, dvh
 
     def _free_name(self, name: str) -> str:
-        """Give a name of at most 16 characters that no structure has yet."""
-        candidate, number = name, 1
-        while candidate in self.names:
+        """Give a name that no structure has yet and that the planning system takes, with the side of the name."""
+        candidate, number = _shortened(name), 1
+        while candidate.casefold() in self.names:
             number += 1
-            candidate = f"{name[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
+            candidate = short_id(f"{name}_{number}")
         return candidate
 
 
@@ -237,8 +240,12 @@ def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
     return found[0]
 
 
-def _shortened(name: str, suffix: str) -> str:
-    """Append a suffix within 16 characters by cutting the middle: the side at the end of a name must stay."""
-    room = _LONGEST_NAME - len(suffix)
-    side = name[-2:] if name[-2:].upper() in ("_L", "_R") else ""
-    return f"{name[: room - len(side)]}{side}{suffix}" if len(name) > room else f"{name}{suffix}"
+def _shortened(name: str) -> str:
+    """Cut the middle of a derived name to 16 characters, if neither its side nor a number is lost by that."""
+    if len(name) <= LONGEST_STRUCTURE_ID:
+        return name
+    base, _, suffix = name.rpartition("-")
+    side = side_of(base)
+    ending = f"_{side}-{suffix}" if side else f"-{suffix}"
+    cut = base[: LONGEST_STRUCTURE_ID - len(ending)] + ending
+    return cut if _NUMBER.findall(cut) == _NUMBER.findall(name) else short_id(name)

@@ -10,7 +10,16 @@ from bridge.rt.prescription import TargetLevel
 from bridge.rt.structure import Structure
 from objective_extraction.near_maximum import NEAR_MAXIMUM_CC, near_maximum
 
-__all__ = ["about_coverage", "about_hot_spot", "about_target", "low_dose", "no_ring", "overlap", "swallowed"]
+__all__ = [
+    "about_coverage",
+    "about_hot_spot",
+    "about_target",
+    "low_dose",
+    "no_ring",
+    "overlap",
+    "shortened",
+    "swallowed",
+]
 
 _LEAST_COVERAGE = 0.95
 _HOT_SPOT = 1.15
@@ -84,6 +93,15 @@ def low_dose(organ: Structure, dvh: Dvh, minimum_gy: float) -> Finding:
         "it has no objectives."
     )
     return Finding("organ-low-dose", "info", message, {"roi": organ.name})
+
+
+def shortened(name: str, identifier: str) -> Finding:
+    """Tell that the planning system cannot take a structure's name, and what it has to be called there."""
+    message = (
+        f"{name!r} is longer than Eclipse takes. It goes there as {identifier!r}: a structure that is called otherwise "
+        "there has to be renamed first."
+    )
+    return Finding("structure-id-short", "warning", message, {"roi": name, "structure_id": identifier})
 
 
 def no_ring() -> Finding:

@@ -1,4 +1,7 @@
-"""An ObjectiveSet as a JSON file: checked against the published schema and its own hash, on the way out and in."""
+"""An ObjectiveSet as a JSON file: checked against the published schema and its own hash, on the way out and in.
+
+A file that is handed over also holds the approval. It is about the hash, so the hash is made without it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure, error_con
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
+from objective_extraction.approval import Approval
 from objective_extraction.objective_set import CaseReference, DerivedStructure, ObjectiveSet, canonical_json
 from objective_extraction.objectives import (
     CurvePoint,
@@ -35,6 +39,7 @@ __all__ = [
     "objective_set_from_json",
     "objective_set_schema",
     "objective_set_to_json",
+    "read_approved",
     "read_objective_set",
     "write_objective_set",
 ]
@@ -55,31 +60,36 @@ def _validator() -> Draft202012Validator:
     return Draft202012Validator(objective_set_schema())
 
 
-def objective_set_to_json(objective_set: ObjectiveSet) -> str:
+def objective_set_to_json(objective_set: ObjectiveSet, approval: Approval | None = None) -> str:
     """Give the file's text.
 
     Raises
     ------
     Refusal
         The set does not satisfy its schema (``objectives-schema``).
+    ApprovalRefusal
+        The approval is for other objectives (``approval-of-other-objectives``).
     """
     document = objective_set.document()
+    if approval is not None:
+        approval.require_for(objective_set.sha256)
+        document |= {"approval": approval.as_dict()}
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _require_schema(json.loads(text))
     return text
 
 
-def write_objective_set(objective_set: ObjectiveSet, path: Path) -> None:
+def write_objective_set(objective_set: ObjectiveSet, path: Path, approval: Approval | None = None) -> None:
     """Write the file in one step: a reader sees all of it or nothing.
 
     Raises
     ------
-    Refusal
+    Refusal, ApprovalRefusal
         As :func:`objective_set_to_json`.
     StorageFailure
         The file cannot be written.
     """
-    text = objective_set_to_json(objective_set)
+    text = objective_set_to_json(objective_set, approval)
     part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as stream:
@@ -94,14 +104,20 @@ def write_objective_set(objective_set: ObjectiveSet, path: Path) -> None:
 
 
 def read_objective_set(path: Path) -> ObjectiveSet:
-    """Read a file back.
+    """Read a file back; raises as :func:`read_approved`."""
+    return read_approved(path)[0]
+
+
+def read_approved(path: Path) -> tuple[ObjectiveSet, Approval | None]:
+    """Read a file back with its approval, if it has one.
 
     Raises
     ------
     Refusal
         Not JSON, another version, or not as the schema says.
     ApprovalRefusal
-        The content is not what the hash in the file was made of (``objectives-changed``).
+        The content is not what the hash in the file was made of (``objectives-changed``), or the approval is for
+        other content.
     StorageFailure
         The file cannot be read.
     """
@@ -113,11 +129,15 @@ def read_objective_set(path: Path) -> ObjectiveSet:
             "objectives-read", f"The objectives cannot be read: {error.strerror}.", file=path
         ) from error
     with error_context({"file": path}):
-        return objective_set_from_json(data)
+        return _approved_from_json(data)
 
 
 def objective_set_from_json(data: bytes | str) -> ObjectiveSet:
-    """Make an objective set of the file's content; raises as :func:`read_objective_set`."""
+    """Make an objective set of the file's content; raises as :func:`read_approved`."""
+    return _approved_from_json(data)[0]
+
+
+def _approved_from_json(data: bytes | str) -> tuple[ObjectiveSet, Approval | None]:
     if len(data) > _LARGEST_BYTES:
         raise Refusal("objectives-json", f"An objective set has at most {_LARGEST_BYTES} bytes.")
     try:
@@ -140,7 +160,18 @@ def objective_set_from_json(data: bytes | str) -> ObjectiveSet:
             f"The objectives were changed after they were written: their hash is {objective_set.sha256}, the file "
             f"says {document['sha256']}. Extract or approve them again.",
         )
-    return objective_set
+    return objective_set, _approval(document, objective_set)
+
+
+def _approval(document: Mapping[str, Any], objective_set: ObjectiveSet) -> Approval | None:
+    item = document.get("approval")
+    if item is None:
+        return None
+    approval = Approval(
+        item["approved_by"], _utc(item["approved_utc"], "$.approval.approved_utc"), item["objectives_sha256"]
+    )
+    approval.require_for(objective_set.sha256)
+    return approval
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -184,7 +215,9 @@ def _objective_set(document: Mapping[str, Any]) -> ObjectiveSet:
         ),
         dose_source=document["dose_source"],
         dvh_policy=DvhPolicy(**document["dvh_policy"]),
-        provenance=Provenance(**{**provenance, "created_utc": _utc(provenance["created_utc"])}),
+        provenance=Provenance(
+            **{**provenance, "created_utc": _utc(provenance["created_utc"], "$.provenance.created_utc")}
+        ),
         findings=tuple(Finding(**item) for item in document["findings"]),
         normal_tissue=None if document["normal_tissue"] is None else NormalTissueObjective(**document["normal_tissue"]),
     )
@@ -201,8 +234,8 @@ def _objective(item: Mapping[str, Any]) -> Objective:
     return LineObjective(**fields | {"curve": tuple(CurvePoint(**point) for point in item["curve"])})
 
 
-def _utc(text: str) -> datetime:
+def _utc(text: str, place: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise Refusal("objectives-schema", f"{text!r} is not a time (at $.provenance.created_utc)") from error
+        raise Refusal("objectives-schema", f"{text!r} is not a time (at {place})") from error

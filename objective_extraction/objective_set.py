@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -15,14 +16,12 @@ from bridge.rt.errors import IdentityRefusal, Refusal
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE, Provenance
+from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_ids
 from objective_extraction.objectives import NormalTissueObjective, Objective, check_name
 
 __all__ = ["CaseReference", "DerivedStructure", "DoseSource", "ObjectiveSet", "canonical_json"]
 
 DoseSource = Literal["predicted", "clinical", "reimported"]
-
-_LONGEST_DERIVED_NAME = 16
-"""What Eclipse takes as a structure id."""
 
 _LARGEST_MARGIN_MM = 50.0
 """What Eclipse takes as one margin."""
@@ -75,7 +74,7 @@ class DerivedStructure:
     outer_mm: float | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name, _LONGEST_DERIVED_NAME)
+        check_name(self.name, LONGEST_STRUCTURE_ID)
         if self.operation == "subtract":
             fits = (
                 len(self.of) == 1
@@ -161,8 +160,9 @@ class ObjectiveSet:
             *((level.roi_number, level.roi_name) for level in self.prescription.levels),
             *((o.roi_number, o.roi_name) for o in self.objectives if o.roi_number is not None),
         }
-        taken = {name for _, name in in_set}
-        repeated = [name for name, count in derived.items() if count > 1 or name in taken]
+        # the planning system compares without regard to case
+        taken = Counter(name.casefold() for name in [*derived, *(name for _, name in in_set)])
+        repeated = [name for name, count in derived.items() if count > 1 or taken[name.casefold()] > 1]
         if repeated:
             raise Refusal("derived-repeated", f"Derived structures need names of their own: {', '.join(repeated)}.")
         unknown = sorted({o.roi_name for o in self.objectives if o.roi_number is None} - set(derived))
@@ -182,6 +182,24 @@ class ObjectiveSet:
                 roi=shared[0],
             )
 
+    @cached_property
+    def structure_ids(self) -> Mapping[str, str]:
+        """Id in the planning system of every structure that is named here, by its name; see :func:`short_ids`."""
+        recipes = self.derived_structures
+        return short_ids(
+            [
+                *(level.roi_name for level in self.prescription.levels),
+                *(objective.roi_name for objective in self.objectives),
+                *(name for recipe in recipes for name in (recipe.name, *recipe.of, *recipe.minus)),
+                *(recipe.within for recipe in recipes if recipe.within is not None),
+            ]
+        )
+
+    @property
+    def shortened_names(self) -> dict[str, str]:
+        """Those of :attr:`structure_ids` whose name is too long for the planning system."""
+        return {name: identifier for name, identifier in self.structure_ids.items() if name != identifier}
+
     def content(self) -> dict[str, object]:
         """Give the JSON form without its hash."""
         return {
@@ -196,6 +214,7 @@ class ObjectiveSet:
             "objectives": [{"kind": objective.kind, **asdict(objective)} for objective in self.objectives],
             "normal_tissue": None if self.normal_tissue is None else asdict(self.normal_tissue),
             "derived_structures": [asdict(structure) for structure in self.derived_structures],
+            "structure_ids": self.shortened_names,
             "dvh_policy": asdict(self.dvh_policy),
             "provenance": self.provenance.as_dict(),
             "findings": [finding.as_dict() for finding in self.findings],

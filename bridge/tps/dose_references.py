@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bridge.rt.dose_reference import DoseReference
 from bridge.rt.prescription import TargetLevel
+from bridge.rt.short_ids import short_id
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import Objective, PointObjective
 
@@ -41,7 +42,7 @@ def dose_references(objectives: ObjectiveSet) -> DoseReferences:
     levels = {level.roi_number: level for level in objectives.prescription.levels}
     references = [
         DoseReference(
-            level.roi_number, f"{level.roi_name[:40]} prescription", True, target_prescription_gy=level.dose_gy
+            level.roi_number, f"{short_id(level.roi_name, 40)} prescription", True, target_prescription_gy=level.dose_gy
         )
         for level in objectives.prescription.levels
     ]
@@ -60,7 +61,7 @@ def _reference(objective: Objective, level: TargetLevel | None) -> DoseReference
     if not isinstance(objective, PointObjective) or objective.roi_number is None:
         return None
     dose, volume, weight = objective.dose_gy, objective.volume_percent, objective.priority
-    text = f"{objective.roi_name[:32]} {objective.operator} {dose:g} Gy at {volume:g} %"
+    text = f"{short_id(objective.roi_name, 32)} {objective.operator} {dose:g} Gy at {volume:g} %"
     number = objective.roi_number
     if level is not None:
         if objective.operator == "lower" and volume == 100:

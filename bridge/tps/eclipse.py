@@ -2,7 +2,7 @@
 
 A script in a clinical Eclipse must be compiled and approved there, so the bridge hands over data and nothing that
 runs: ``objectives.json`` for the plug-in, ``objectives.xml`` for the import of objective templates. The plug-in
-answers with ``receipt.json`` in the same folder.
+answers with ``receipt.json`` in the same folder, and with ``refusal.json`` where it refuses after it had applied them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from bridge.rt.errors import ApprovalRefusal, StorageFailure
 from bridge.tps.receipt import Receipt, read_receipt
-from objective_extraction.eclipse_template import write_template
-from objective_extraction.objective_json import read_objective_set, write_objective_set
+from objective_extraction.approval import Approval
+from objective_extraction.eclipse_template import template_findings, write_template
+from objective_extraction.objective_json import read_approved, write_objective_set
 from objective_extraction.objective_set import ObjectiveSet
 
-__all__ = ["OBJECTIVES_FILE", "RECEIPT_FILE", "TEMPLATE_FILE", "EclipseFolder"]
+__all__ = ["OBJECTIVES_FILE", "RECEIPT_FILE", "REFUSAL_FILE", "TEMPLATE_FILE", "EclipseFolder", "answer"]
 
 OBJECTIVES_FILE = "objectives.json"
 TEMPLATE_FILE = "objectives.xml"
 RECEIPT_FILE = "receipt.json"
+REFUSAL_FILE = "refusal.json"
 
 
 class EclipseFolder:
@@ -41,8 +45,14 @@ class EclipseFolder:
         """Give the folder of a hand-over; its name holds nothing that was received."""
         return self.root / f"objectives-{objectives.sha256[:16]}"
 
-    def hand_over(self, objectives: ObjectiveSet) -> Receipt:
+    def hand_over(self, objectives: ObjectiveSet, approval: Approval | None = None) -> Receipt:
         """Write the folder, whole or not at all, and read back what was written.
+
+        Parameters
+        ----------
+        approval
+            Who approved these objectives; the plug-in shows it. None where the site lets them go without: a plug-in
+            that was not told so refuses them. An approval that comes later is added to the folder.
 
         Returns
         -------
@@ -51,38 +61,88 @@ class EclipseFolder:
 
         Raises
         ------
-        Refusal
-            The set does not fit a template (a name too long), or what lies in the folder is something else.
+        ApprovalRefusal
+            What lies in the folder is something else, or the approval is for other objectives.
         StorageFailure
             The folder cannot be written.
         """
         folder = self.folder_of(objectives)
         if not folder.exists():
-            self._write(objectives, folder)
-        if read_objective_set(folder / OBJECTIVES_FILE).sha256 != objectives.sha256:
+            self._write(objectives, approval, folder)
+        found, approved = read_approved(folder / OBJECTIVES_FILE)
+        if found.sha256 != objectives.sha256:
             raise ApprovalRefusal(
                 "objectives-changed",
                 "The hand-over folder holds other objectives than its name says.",
                 folder=folder.name,
             )
+        if approval is not None and approved != approval:
+            write_objective_set(objectives, folder / OBJECTIVES_FILE, approval)
         return self.receipt(objectives) or Receipt(
-            objectives_sha256=objectives.sha256, state="waiting", taken_by="eclipse", created_utc=datetime.now(UTC)
+            objectives_sha256=objectives.sha256,
+            state="waiting",
+            taken_by="eclipse",
+            created_utc=datetime.now(UTC),
+            notes=tuple(finding.message for finding in template_findings(objectives)),
+            short_ids=objectives.shortened_names,
         )
 
     def receipt(self, objectives: ObjectiveSet) -> Receipt | None:
-        """Give the plug-in's answer, None while there is none; raises as :func:`bridge.tps.receipt.read_receipt`."""
-        path = self.folder_of(objectives) / RECEIPT_FILE
-        return read_receipt(path, objectives) if path.exists() else None
+        """Give the plug-in's answer, None while there is none.
 
-    def _write(self, objectives: ObjectiveSet, folder: Path) -> None:
+        What a plan holds stays said where a later run was refused; the refusal is then one of the notes.
+
+        Raises
+        ------
+        Refusal, StorageFailure
+            As :func:`bridge.tps.receipt.read_receipt`.
+        """
+        folder = self.folder_of(objectives)
+        paths = [path for path in (folder / RECEIPT_FILE, folder / REFUSAL_FILE) if path.exists()]
+        answers = [read_receipt(path, objectives) for path in paths]
+        if len(answers) < 2 or answers[1].created_utc < answers[0].created_utc:
+            return answers[0] if answers else None
+        applied, refusal = answers
+        note = f"A later run was refused at {refusal.created_utc:%Y-%m-%d %H:%M} UTC: {refusal.reason}"
+        return applied.model_copy(update={"notes": (*applied.notes, note)})
+
+    def _write(self, objectives: ObjectiveSet, approval: Approval | None, folder: Path) -> None:
         part = folder.with_name(f".{folder.name}.part")
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            write_objective_set(objectives, part / OBJECTIVES_FILE)
+            write_objective_set(objectives, part / OBJECTIVES_FILE, approval)
             write_template(objectives, part / TEMPLATE_FILE)
             os.replace(part, folder)
         except OSError as error:
             raise StorageFailure(
                 "hand-over", f"The hand-over cannot be written: {error.strerror}.", folder=folder.name
             ) from error
+
+
+def answer(folder: Path, receipt: Receipt) -> None:
+    """Write a receipt into a hand-over folder in one step, as the plug-in does.
+
+    A refusal after the objectives were applied goes into a file of its own: what a plan holds stays said.
+
+    Raises
+    ------
+    StorageFailure
+        It cannot be written.
+    """
+    target = folder / (REFUSAL_FILE if receipt.state == "refused" and _is_applied(folder) else RECEIPT_FILE)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.write_text(receipt.model_dump_json() + "\n", encoding="utf-8")
+        os.replace(part, target)
+    except OSError as error:
+        raise StorageFailure(
+            "receipt-write", f"The receipt cannot be written: {error.strerror}.", folder=folder.name
+        ) from error
+
+
+def _is_applied(folder: Path) -> bool:
+    try:
+        return Receipt.model_validate_json((folder / RECEIPT_FILE).read_bytes()).state == "applied"
+    except (OSError, ValidationError):
+        return False  # what is no receipt says nothing that a new one would hide

@@ -16,10 +16,15 @@ class TpsPort(Protocol):
     def hand_over(self, objectives: ObjectiveSet) -> Receipt:
         """Hand objectives over and say what became of them; handing the same over again changes nothing.
 
+        Returns
+        -------
+        Receipt
+            Of state ``"refused"`` where the system cannot take this set at all; then nothing was changed.
+
         Raises
         ------
         Refusal
-            The system cannot take this set at all.
+            What was handed over before is not what it should be.
         Failure
             The system cannot be reached.
         """

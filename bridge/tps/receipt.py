@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,8 @@ class Receipt(_Strict):
         What was asked of the optimizer in the plan, and what was not.
     notes
         Anything else that a planner should know.
+    short_ids
+        Names that are too long for the planning system, and what they are called there.
     """
 
     version: Literal["1.0"] = "1.0"
@@ -80,6 +83,7 @@ class Receipt(_Strict):
     added: tuple[Outcome, ...] = ()
     refused: tuple[Outcome, ...] = ()
     notes: tuple[str, ...] = ()
+    short_ids: Mapping[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _refused_means_unchanged(self) -> Receipt:
@@ -96,7 +100,8 @@ def read_receipt(path: Path, objectives: ObjectiveSet) -> Receipt:
     Raises
     ------
     Refusal
-        Not a receipt (``receipt-invalid``), or one that speaks of objectives that the set does not have.
+        Not a receipt (``receipt-invalid``), one that speaks of objectives that the set does not have, or one of a plan
+        that has them which is silent about some.
     ApprovalRefusal
         The receipt answers another objective set (``receipt-of-other-objectives``).
     StorageFailure
@@ -126,11 +131,18 @@ def read_receipt(path: Path, objectives: ObjectiveSet) -> Receipt:
             "again.",
             file=path.name,
         )
-    positions = [outcome.objective for outcome in (*receipt.added, *receipt.refused) if outcome.objective is not None]
-    if positions and max(positions) >= len(objectives.objectives):
+    positions = sorted(o.objective for o in (*receipt.added, *receipt.refused) if o.objective is not None)
+    count = len(objectives.objectives)
+    if positions and positions[-1] >= count:
         raise Refusal(
             "receipt-invalid",
-            f"The receipt speaks of objective {max(positions)}, but there are {len(objectives.objectives)}.",
+            f"The receipt speaks of objective {positions[-1]}, but there are {count}.",
+            file=path.name,
+        )
+    if receipt.state == "applied" and positions != list(range(count)):
+        raise Refusal(
+            "receipt-invalid",
+            f"The receipt must say of each of the {count} objectives once what became of it; it speaks of {positions}.",
             file=path.name,
         )
     return receipt

@@ -25,7 +25,7 @@ from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import CaseResult
 from config.settings import Settings
 from models.card import ModelCard
-from objective_extraction.eclipse_template import write_template
+from objective_extraction.eclipse_template import template_findings, write_template
 from objective_extraction.objective_json import write_objective_set
 from objective_extraction.objectives import (
     GeudObjective,
@@ -188,7 +188,7 @@ def _report_data(
 
 
 def _findings(result: CaseResult) -> tuple[Finding, ...]:
-    """Give all findings of a case, with what the RTPLAN cannot carry."""
+    """Give all findings of a case, with what RTPLAN and template cannot carry."""
     left_out, count = dose_references(result.objectives).left_out, len(result.objectives.objectives)
     partial = Finding(
         "plan-partial",
@@ -196,7 +196,8 @@ def _findings(result: CaseResult) -> tuple[Finding, ...]:
         f"The RTPLAN carries {count - len(left_out)} of {count} objectives: dose references have no place for means, "
         "for derived structures and for some points of targets. The objectives file and the template have all of them.",
     )
-    return (*result.case.findings, *result.objectives.findings, *([partial] if left_out else []))
+    written = (*template_findings(result.objectives), *([partial] if left_out else []))
+    return (*result.case.findings, *result.objectives.findings, *written)
 
 
 def _rows(objective: Objective) -> list[ObjectiveRow]:

@@ -66,10 +66,11 @@ class PlugIn:
     def run(self, share: Path, /, **changes: Any) -> dict[str, Any]:
         """Run the plug-in on a share in a world that fits the test objectives, but for the changes.
 
-        The settings ``drop_folder``, ``optimize`` and ``calculate_dose`` are written where the plug-in looks for them.
+        The settings ``drop_folder``, ``require_approval``, ``optimize`` and ``calculate_dose`` are written where the
+        plug-in looks for them; here it takes objectives that nobody approved, unless it is told otherwise.
         """
         beside = share.parent
-        settings = {"drop_folder": str(share), "optimize": False, "calculate_dose": False}
+        settings = {"drop_folder": str(share), "require_approval": False, "optimize": False, "calculate_dose": False}
         settings |= {key: changes.pop(key) for key in settings if key in changes}
         beside.joinpath(PLUG_IN).with_suffix(".json").write_text(json.dumps(settings), encoding="utf-8")
         asked, answered = beside / "request.json", beside / "result.json"
@@ -98,6 +99,9 @@ def plan(**changes: Any) -> dict[str, Any]:
         "fractions": 35,
         "dose_per_fraction": 2.0,
         "objectives_present": 0,
+        "grid_cm": None,
+        "has_dose": False,
+        "dose_beside": False,
         "beams": [],
         "approval": "UnApproved",
     } | changes

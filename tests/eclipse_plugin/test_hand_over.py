@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,18 +10,14 @@ from typing import Any
 import pytest
 
 from bridge.rt.findings import Finding
-from bridge.rt.structure import Structure
-from bridge.tps.eclipse import OBJECTIVES_FILE, EclipseFolder
+from bridge.tps.eclipse import EclipseFolder
 from bridge.tps.esapi_port import EsapiPort, apply_to_esapi
 from bridge.tps.receipt import Receipt
-from esapi_stub.application import Application, Database, StoredStructureSet
-from esapi_stub.plan import ExternalPlanSetup
-from esapi_stub.values import DoseValue
-from objective_extraction.objective_json import write_objective_set
 from objective_extraction.objective_set import DerivedStructure, ObjectiveSet
 from objective_extraction.objectives import NormalTissueObjective
-from tests.eclipse_plugin.plug_in import PlugIn, plan
-from tests.tps.objective_sets import PROVENANCE, SET_UID, asked, extracted, geud, line, mean, point, structures
+from tests.eclipse_plugin.plug_in import PlugIn, plan, structure_set
+from tests.tps.objective_sets import PROVENANCE, asked, extracted, geud, line, mean, point, structures
+from tests.tps.worlds import give_dose, plan_on
 
 RING = DerivedStructure("Ring_PTV", "ring", ("PTV70", "PTV56"), within="BODY", inner_mm=3.0, outer_mm=20.0)
 REST = DerivedStructure("Parotid-PTV", "subtract", ("Parotid links",), minus=("PTV70", "PTV56"), margin_mm=2.0)
@@ -42,19 +36,6 @@ def every_kind(normal_tissue: NormalTissueObjective | None = None) -> ObjectiveS
         derived=[RING, REST],
         normal_tissue=normal_tissue,
     )
-
-
-@contextmanager
-def python_plan(drawn: Sequence[Structure]) -> Iterator[ExternalPlanSetup]:
-    """A prescribed plan in the Python stub."""
-    database = Database({"P": [StoredStructureSet("CT", SET_UID, drawn)]})
-    with Application.CreateApplication(database) as application:
-        patient = application.OpenPatientById("P")
-        assert patient is not None
-        patient.BeginModifications()
-        made = patient.AddCourse().AddExternalPlanSetup(patient.StructureSets[0])
-        made.SetPrescription(35, DoseValue(2.0, DoseValue.DoseUnit.Gy), 1.0)
-        yield made
 
 
 def row(objective: Any) -> dict[str, Any]:
@@ -94,7 +75,7 @@ def test_a_plan_gets_what_the_port_of_the_bridge_gives_it(
     folder = handed_over(tmp_path, objectives)
     result = plug_in.run(folder.root, unit=unit, culture=culture, plan=plan(dose_per_fraction=2.0 * per_gy))
     assert result["decimal_mark"] == ("," if culture else ".")
-    with python_plan(structures()) as made:
+    with plan_on(structures()) as made:
         port = EsapiPort(made).hand_over(objectives)
         rows = [row(objective) for objective in made.OptimizationSetup.Objectives]
     assert port.refused == ()
@@ -112,7 +93,7 @@ def test_a_plan_gets_what_the_port_of_the_bridge_gives_it(
 def test_derived_structures_have_the_volumes_of_the_python_stub(plug_in: PlugIn, tmp_path: Path) -> None:
     result = plug_in.run(handed_over(tmp_path, every_kind()).root)
     volumes = {structure["id"]: structure["volume_cc"] for structure in result["structures"]}
-    with python_plan(structures()) as made:
+    with plan_on(structures()) as made:
         EsapiPort(made).hand_over(every_kind())
         for structure in made.StructureSet.Structures:
             assert volumes[structure.Id] == pytest.approx(structure.Volume, rel=0.02), structure.Id
@@ -132,9 +113,7 @@ def test_the_normal_tissue_objective_arrives(
     plug_in: PlugIn, tmp_path: Path, normal_tissue: NormalTissueObjective, numbers: tuple[float, ...]
 ) -> None:
     objectives = every_kind(normal_tissue)
-    folder = EclipseFolder(tmp_path / "share")
-    folder.folder_of(objectives).mkdir(parents=True)
-    write_objective_set(objectives, folder.folder_of(objectives) / OBJECTIVES_FILE)  # a template takes no manual one
+    folder = handed_over(tmp_path, objectives)
     (landed,) = plug_in.run(folder.root, culture="de-DE")["normal_tissue"]
     names = ("automatic", "distance_mm", "start_percent", "end_percent", "fall_off")
     assert landed == dict(zip(names, numbers, strict=True)) | {"priority": normal_tissue.priority}
@@ -152,10 +131,10 @@ def test_nothing_changes_before_the_planner_says_yes_to_the_preview(plug_in: Plu
     lines = preview.splitlines()
     assert lines[0] == "NOT FOR CLINICAL USE"
     assert objectives.sha256[:16] in lines[1]
-    assert "70 Gy in 35 fractions" in lines[2]
-    assert lines[3] == "Will remove the 2 objectives that are in the plan"
-    assert "Will make Ring_PTV = ring 3 to 20 mm around PTV70, PTV56 in BODY" in lines
-    assert "Will make Parotid-PTV = Parotid links minus PTV70, PTV56 + 2 mm" in lines
+    assert lines[2] == "NOT APPROVED by a person"
+    assert "70 Gy in 35 fractions" in lines[3]
+    assert lines[4] == "Will remove the 2 objectives that are in the plan"
+    assert [f"Will make {recipe}" in lines for recipe in (RING, REST)] == [True, True]
     assert "  PTV70: lower 69.3 Gy at 98 % (80); upper 74.9 Gy at 0 % (80)" in lines
     assert "  Cord: gEUD (a = 12.5) upper 39.95 Gy (60); upper line of 3 points, sampled (70)" in lines
     assert "  normal tissue objective, automatic (100)" in lines
@@ -171,6 +150,55 @@ def test_objectives_that_were_in_the_plan_are_replaced(plug_in: PlugIn, tmp_path
     result = plug_in.run(folder.root, plan=plan(objectives_present=3))
     assert [(o["structure"], o["dose"]) for o in result["objectives"]] == [("Parotid links", 26)]
     assert receipt_of(folder, objectives).notes == ("3 objectives that were in the plan were removed.",)
+
+
+NAMES = {3: "Parotid gland superficial left", 4: "Parotid gland superficial right"}
+
+
+def test_structures_of_long_names_are_found_under_their_short_ids(plug_in: PlugIn, tmp_path: Path) -> None:
+    objectives = asked(
+        mean(3, NAMES[3], 26.0),
+        mean(4, NAMES[4], 24.0),
+        point(None, "Left-PTV", 20.0, 30.0),
+        derived=[DerivedStructure("Left-PTV", "subtract", (NAMES[3],), minus=("PTV70",), margin_mm=0.0)],
+    )
+    ids = objectives.shortened_names
+    drawn = [replace(s, name=ids[NAMES[s.number]]) if s.number in NAMES else s for s in structures()]
+    folder = handed_over(tmp_path, objectives)
+    result = plug_in.run(folder.root, structure_sets=[structure_set(drawn)])
+    assert [(o["structure"][-2:], o["dose"]) for o in result["objectives"]] == [("_L", 26), ("_R", 24), ("TV", 20)]
+    assert f"{NAMES[3]} is called {ids[NAMES[3]]} here" in result["runs"][0]["asked"][0]
+    receipt = receipt_of(folder, objectives)
+    assert (receipt.refused, receipt.short_ids) == ((), ids)
+    assert [outcome.structure for outcome in receipt.added] == [NAMES[3], NAMES[4], "Left-PTV"]
+    again = plug_in.run(folder.root, structure_sets=[structure_set(drawn)], runs=[["Yes"], []])
+    assert "[already-applied]" in again["runs"][1]["told"][0]
+
+
+def test_a_dose_is_discarded_before_structures_are_shaped_and_the_receipt_says_what_python_says(
+    plug_in: PlugIn, tmp_path: Path
+) -> None:
+    """The model of the dose is set again with the options that the planner had chosen."""
+    objectives = every_kind()
+    folder = handed_over(tmp_path, objectives)
+    result = plug_in.run(folder.root, plan=plan(has_dose=True, grid_cm="0.125"))
+    assert "Will discard the dose of the plan" in result["runs"][0]["asked"][0]
+    assert (result["has_dose"], result["dose_model"]) == (False, "AAA")
+    assert result["dose_options"] == {"CalculationGridSizeInCM": "0.125"}
+    receipt = receipt_of(folder, objectives)
+    assert (receipt.made, receipt.refused) == (("Ring_PTV", "Parotid-PTV"), ())
+    with plan_on(structures()) as made:
+        give_dose(made)
+        assert EsapiPort(made).hand_over(objectives).notes == receipt.notes
+
+
+def test_a_dose_stays_where_no_structure_has_to_be_made(plug_in: PlugIn, tmp_path: Path) -> None:
+    objectives = asked(mean(3, "Parotid links", 26.0))
+    folder = handed_over(tmp_path, objectives)
+    result = plug_in.run(folder.root, plan=plan(has_dose=True))
+    assert "discard" not in result["runs"][0]["asked"][0]
+    assert result["has_dose"] is True
+    assert receipt_of(folder, objectives).notes == ()
 
 
 def test_the_newest_hand_over_is_offered_first_and_others_on_request(plug_in: PlugIn, tmp_path: Path) -> None:

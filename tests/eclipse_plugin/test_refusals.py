@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from bridge.rt.errors import ApprovalRefusal
 from bridge.tps.eclipse import OBJECTIVES_FILE, EclipseFolder
 from bridge.tps.receipt import read_receipt
+from objective_extraction.approval import Approval
 from objective_extraction.objective_set import DerivedStructure, canonical_json
 from objective_extraction.objectives import NormalTissueObjective
 from tests.eclipse_plugin.plug_in import PLUG_IN, SOURCES, PlugIn, plan, structure_set
@@ -26,6 +28,7 @@ OBJECTIVES = asked(
     derived=[RING],
     normal_tissue=NormalTissueObjective(100.0),
 )
+APPROVAL = Approval("A. Physicist", datetime(2026, 3, 2, 10, tzinfo=UTC), OBJECTIVES.sha256)
 OTHER_UID = "2.25.1001"
 OTHER = {"structure_sets": [structure_set(structures(), OTHER_UID)], "plan": {"structure_set": OTHER_UID}}
 UNDRAWN = [structure_set([s for s in structures() if s.number != 3] + [empty(3, "Parotid links")])]
@@ -75,6 +78,8 @@ def drawn_as(number: int, name: str) -> list[dict[str, Any]]:
         ("structure-empty", {"structure_sets": UNDRAWN}),
         ("derived-name-taken", {"structure_sets": drawn_as(4, "Ring_PTV")}),
         ("derived-name-taken", {"structure_sets": drawn_as(4, "RING_ptv")}),
+        ("structure-locked", {"plan": {"dose_beside": True}}),
+        ("not-approved", {"require_approval": True}),
         ("no-beams", {"optimize": True}),
     ],
 )
@@ -147,9 +152,48 @@ def test_objectives_that_the_plan_holds_already_are_refused(plug_in: PlugIn, fol
     kept = folder.receipt(OBJECTIVES)
     assert kept is not None
     assert kept.state == "applied"
+    assert "A later run was refused" in kept.notes[-1]
+    assert "[already-applied]" in kept.notes[-1]
     refusal = read_receipt(folder.folder_of(OBJECTIVES) / "refusal.json", OBJECTIVES)
     assert refusal.state == "refused"
-    assert "[already-applied]" in refusal.reason
+
+
+def test_an_approval_of_other_objectives_is_refused(plug_in: PlugIn, folder: EclipseFolder) -> None:
+    path = file_of(folder)
+    document = json.loads(path.read_bytes())
+    said = replace(APPROVAL, objectives_sha256="0" * 64).as_dict()
+    path.write_text(json.dumps(document | {"approval": said}), encoding="utf-8")
+    _require_refusal(plug_in.run(folder.root), folder, "approval-of-other-objectives")
+
+
+@pytest.mark.parametrize("missing", ["approved_by", "approved_utc", "objectives_sha256"])
+def test_half_an_approval_is_refused(plug_in: PlugIn, folder: EclipseFolder, missing: str) -> None:
+    path = file_of(folder)
+    document = json.loads(path.read_bytes())
+    said = APPROVAL.as_dict()
+    del said[missing]
+    path.write_text(json.dumps(document | {"approval": said}), encoding="utf-8")
+    _require_refusal(plug_in.run(folder.root), folder, "objectives-json")
+
+
+def test_approved_objectives_are_taken_where_approval_is_required(plug_in: PlugIn, folder: EclipseFolder) -> None:
+    folder.hand_over(OBJECTIVES, APPROVAL)
+    result = plug_in.run(folder.root, require_approval=True)
+    assert len(result["objectives"]) == len(OBJECTIVES.objectives)
+    assert "Approved by A. Physicist at 2026-03-02T10:00:00+00:00" in result["runs"][0]["asked"][0]
+
+
+def test_a_long_name_that_was_cut_otherwise_is_refused_with_the_id_that_is_expected(
+    plug_in: PlugIn, tmp_path: Path
+) -> None:
+    name = "Parotid gland superficial left"
+    wanted = asked(mean(3, name, 26.0))
+    folder = EclipseFolder(tmp_path / "share")
+    folder.hand_over(wanted)
+    result = plug_in.run(folder.root, structure_sets=drawn_as(3, name[:16]))
+    (told,) = result["runs"][0]["told"]
+    assert f"rename it to {wanted.shortened_names[name]}" in told
+    assert "[structure-renamed]" in told
 
 
 def test_what_is_not_for_the_open_structure_set_is_not_offered(plug_in: PlugIn, folder: EclipseFolder) -> None:
@@ -192,6 +236,7 @@ def test_what_is_no_json_is_named_and_harms_nothing(plug_in: PlugIn, folder: Ecl
     [
         ({"calculate_dose": True}, "[settings]"),
         ({"optimize": "yes"}, "[settings]"),
+        ({"require_approval": None}, "[settings]"),
         ({"drop_folder": None}, "[settings]"),
         ({"drop_folder": "nowhere"}, "The drop folder cannot be read"),
     ],
@@ -209,6 +254,8 @@ def test_settings_that_cannot_be_meant_are_told(
 def test_the_settings_that_come_with_the_plug_in_are_understood(plug_in: PlugIn, folder: EclipseFolder) -> None:
     shipped = json.loads((SOURCES / PLUG_IN).with_suffix(".json").read_text(encoding="utf-8"))
     assert shipped.pop("drop_folder").startswith("\\\\server\\share")
+    assert shipped["require_approval"] is True
+    folder.hand_over(OBJECTIVES, APPROVAL)
     result = plug_in.run(folder.root, **shipped)
     assert len(result["objectives"]) == len(OBJECTIVES.objectives)
 

@@ -9,7 +9,8 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from bridge.rt.errors import DicomRefusal, Refusal, StorageFailure
+from bridge.rt.errors import DicomRefusal, StorageFailure
+from bridge.rt.short_ids import short_id
 from objective_extraction.eclipse_template import TemplateObjective, read_template, template_xml, write_template
 from objective_extraction.objectives import NormalTissueObjective
 from tests.objective_extraction.cases import changed, objective_set, point, prescription
@@ -126,22 +127,47 @@ def test_a_long_list_of_derived_structures_is_counted() -> None:
     assert preview.attrib["Description"].endswith("Make first: the 42 derived structures of objectives.json.")
 
 
-def test_the_normal_tissue_objective_is_automatic_off_or_refused() -> None:
+def test_the_normal_tissue_objective_is_automatic_or_off() -> None:
     def values(root: Element) -> tuple[str | None, ...]:
         return tuple(root.findtext(f"Helios/NormalTissueObjective/{tag}") for tag in ("Use", "Auto", "Priority"))
 
     assert values(root_of()) == ("true", "true", "80")
     assert values(root_of(normal_tissue=None)) == ("false", "false", "0")
-    with pytest.raises(Refusal) as refused:
-        root_of(normal_tissue=NormalTissueObjective(80.0, 3.0, 100.0, 50.0, 0.15))
-    assert refused.value.code == "nto-unit-unknown"
+    # in mm or in cm is not known, so a manual one is not written at all
+    assert values(root_of(normal_tissue=NormalTissueObjective(80.0, 3.0, 100.0, 50.0, 0.15))) == ("false", "false", "0")
 
 
-def test_a_name_longer_than_eclipse_takes_is_refused_and_16_characters_are_not() -> None:
-    root_of(objectives=(point("x" * 16, "upper", 20.0, 20.0),))
-    with pytest.raises(Refusal) as refused:
-        root_of(objectives=(point("x" * 17, "upper", 20.0, 20.0),))
-    assert refused.value.code == "structure-id-length"
+def test_a_name_longer_than_eclipse_takes_is_shortened_and_16_characters_are_not() -> None:
+    def identifier(name: str) -> str:
+        (node,) = root_of(objectives=(point(name, "upper", 20.0, 20.0),)).iter("ObjectivesOneStructure")
+        return node.attrib["ID"]
+
+    assert identifier("x" * 16) == "x" * 16
+    assert identifier("x" * 17) == short_id("x" * 17)
+
+
+def test_a_template_without_short_names_has_no_table() -> None:
+    assert b"<!--" not in template_xml(objective_set())
+
+
+@pytest.mark.parametrize(
+    "table", ['["x"]', "{", '{"A": "B", "C": "B"}', '{"A": {}}', "{} --><!-- fdp-bridge structure ids {}"]
+)
+def test_a_table_that_cannot_be_trusted_is_refused(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "objectives.xml"
+    text = template_xml(objective_set()).decode()
+    comment = f"<!-- fdp-bridge structure ids {table} -->"
+    path.write_text(text.replace("</ObjectiveTemplate>", f"{comment}</ObjectiveTemplate>"), encoding="utf-8")
+    with pytest.raises(DicomRefusal) as refused:
+        read_template(path)
+    assert refused.value.code == "template-invalid"
+
+
+def test_a_comment_within_a_number_does_not_cut_it(tmp_path: Path) -> None:
+    path = tmp_path / "objectives.xml"
+    text = template_xml(objective_set()).decode()
+    path.write_text(text.replace("<Dose>70.5</Dose>", "<Dose>70<!-- and -->.5</Dose>"), encoding="utf-8")
+    assert read_template(path)[0].dose_gy == 70.5
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.errors import GeometryRefusal, StructureRefusal
 from bridge.rt.prescription import Prescription
+from bridge.rt.short_ids import short_id
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from objective_extraction.extract import _shortened, extract_objectives
@@ -258,7 +259,7 @@ class TestOverlap:
         long = box(5, "Constrictor_superior", "organ", (-20.0, 20.0), (34.0, 74.0))
         taken = box(6, "Constrictor_-PTV", "other", (-20.0, 20.0), (34.0, 68.0))
         given = extracted([PTV, long, taken], [PTV_DVH])
-        assert [structure.name for structure in given.derived_structures] == ["Constrictor_-P_2"]
+        assert [structure.name for structure in given.derived_structures] == [short_id("Constrictor_superior-PTV_2")]
 
     def test_an_organ_asked_to_stay_colder_than_its_shared_part_is_told(self) -> None:
         # the dose that was read spares the organ although 15 % of it lie in the target
@@ -315,8 +316,16 @@ def test_extraction_is_repeatable() -> None:
         ("Glnd_Submand_L", "Glnd_Subma_L-PTV"),
         ("Glnd_Submand_R", "Glnd_Subma_R-PTV"),
         ("Bone_Mandible", "Bone_Mandibl-PTV"),
+        ("Parotid gland left", "Parotid gl_L-PTV"),
+        ("Parotid gland right", "Parotid gl_R-PTV"),
     ],
 )
 def test_a_shortened_name_keeps_its_side(name: str, short: str) -> None:
-    assert _shortened(name, "-PTV") == short
+    assert _shortened(f"{name}-PTV") == short
     assert len(short) <= 16
+
+
+def test_a_shortened_name_keeps_its_dose_level() -> None:
+    names = [_shortened(f"PTV_High_Risk_{level}-PTV") for level in ("5600", "7000")]
+    assert ["5600" in names[0], "7000" in names[1]] == [True, True]
+    assert max(map(len, names)) <= 16

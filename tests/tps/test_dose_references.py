@@ -101,3 +101,9 @@ def test_the_longest_name_fits_a_description() -> None:
     """Dose Reference Description is LO, at most 64 characters."""
     carried = dose_references(asked(point(4, "N" * 64, 45.123456, 33.333333)))
     assert max(len(reference.description) for reference in carried.references) <= 64
+
+
+def test_a_long_name_keeps_its_side_in_a_description() -> None:
+    name = "Parotid gland with everything that belongs to it on the left"
+    *_, left = dose_references(asked(point(4, name, 45.0, 0.0))).references
+    assert "_L upper 45 Gy at 0 %" in left.description

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.rt.errors import ApprovalRefusal, BridgeError, Refusal, StorageFailure
-from bridge.tps.eclipse import EclipseFolder
+from bridge.tps.eclipse import EclipseFolder, answer
 from bridge.tps.port import TpsPort
-from bridge.tps.receipt import Outcome
-from objective_extraction.objective_json import read_objective_set
+from bridge.tps.receipt import Outcome, Receipt
+from bridge.tps.terms import words
+from objective_extraction.approval import Approval
+from objective_extraction.eclipse_template import read_template
+from objective_extraction.objective_json import read_approved, read_objective_set
+from objective_extraction.objectives import NormalTissueObjective
 from tests.objective_extraction.cases import objective_set, point
 
 GIVEN = objective_set()
@@ -22,15 +28,25 @@ RECEIPT: dict[str, Any] = {
     "plan_uid": "2.25.7",
     "created_utc": "2026-03-02T10:00:00Z",
     "made": ["Parotid_L-PTV"],
-    "added": [{"objective": 0, "structure": "PTV_70", "what": "lower 70.5 Gy at 98 %"}],
+    "added": [
+        {"objective": number, "structure": one.roi_name, "what": words(one)}
+        for number, one in enumerate(GIVEN.objectives[:5])
+    ],
     "refused": [{"objective": 5, "structure": "Parotid_L-PTV", "what": "upper 20 Gy at 20 %", "reason": "no such"}],
     "notes": [],
 }
 
 
-def answered(folder: EclipseFolder, **changes: Any) -> None:
+APPROVAL = Approval("A. Physicist", datetime(2026, 3, 2, 10, tzinfo=UTC), GIVEN.sha256)
+
+
+def answered(folder: EclipseFolder, name: str = "receipt.json", **changes: Any) -> None:
     receipt = {key: value for key, value in (RECEIPT | changes).items() if value is not ...}
-    (folder.folder_of(GIVEN) / "receipt.json").write_text(json.dumps(receipt))
+    (folder.folder_of(GIVEN) / name).write_text(json.dumps(receipt))
+
+
+REFUSED: dict[str, Any] = {"state": "refused", "reason": "The plan is approved. [plan-approved]"}
+REFUSED |= {"made": [], "added": [], "refused": []}
 
 
 @pytest.fixture
@@ -72,12 +88,12 @@ def test_the_plug_in_answers(folder: EclipseFolder) -> None:
     answered(folder)
     receipt = folder.hand_over(GIVEN)
     assert receipt.state == "applied"
-    assert receipt.added == (Outcome(objective=0, structure="PTV_70", what="lower 70.5 Gy at 98 %"),)
+    assert receipt.added[0] == Outcome(objective=0, structure="PTV_70", what="lower 70.5 Gy at 98 %")
     assert [outcome.reason for outcome in receipt.refused] == ["no such"]
 
 
 def test_a_refused_hand_over_says_why(folder: EclipseFolder) -> None:
-    answered(folder, state="refused", reason="The plan is approved. [plan-approved]", made=[], added=[], refused=[])
+    answered(folder, **REFUSED)
     receipt = folder.hand_over(GIVEN)
     assert (receipt.state, receipt.reason) == ("refused", "The plan is approved. [plan-approved]")
 
@@ -99,6 +115,9 @@ def test_a_refused_hand_over_says_why(folder: EclipseFolder) -> None:
         {"added": [{"objective": 6, "what": "x"}]},
         {"added": [{"objective": -1, "what": "x"}]},
         {"refused": [{"objective": 0}]},
+        {"refused": []},
+        {"refused": [{"objective": 4, "what": "said twice"}]},
+        {"added": [], "refused": []},
     ],
 )
 def test_what_is_no_receipt_is_refused(folder: EclipseFolder, changes: dict[str, Any]) -> None:
@@ -128,10 +147,83 @@ def test_changed_objectives_in_the_folder_are_refused(folder: EclipseFolder) -> 
         folder.hand_over(GIVEN)
 
 
-def test_a_name_too_long_for_eclipse_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="up to 16 characters"):
-        EclipseFolder(tmp_path).hand_over(objective_set([point("x" * 17, "upper", 20.0, 20.0)]))
+@pytest.mark.parametrize(
+    ("later", "noted"), [("2026-03-02T11:00:00Z", True), ("2026-03-02T09:00:00Z", False)], ids=["later", "earlier"]
+)
+def test_a_refusal_after_an_applied_run_is_read(folder: EclipseFolder, later: str, noted: bool) -> None:
+    answered(folder)
+    answered(folder, "refusal.json", **REFUSED, created_utc=later)
+    receipt = folder.hand_over(GIVEN)
+    assert (receipt.state, len(receipt.added)) == ("applied", 5)
+    said = "A later run was refused at 2026-03-02 11:00 UTC: The plan is approved. [plan-approved]"
+    assert receipt.notes == ((said,) if noted else ())
+
+
+def test_a_refusal_that_stands_alone_is_the_answer(folder: EclipseFolder) -> None:
+    answered(folder, "refusal.json", **REFUSED)
+    assert folder.hand_over(GIVEN).state == "refused"
+
+
+def test_a_refusal_of_other_objectives_is_refused(folder: EclipseFolder) -> None:
+    answered(folder)
+    answered(folder, "refusal.json", **REFUSED, objectives_sha256="0" * 64)
+    with pytest.raises(ApprovalRefusal):
+        folder.receipt(GIVEN)
+
+
+def test_an_answer_never_hides_what_was_applied(folder: EclipseFolder) -> None:
+    def receipt(**changes: Any) -> Receipt:
+        return Receipt.model_validate_json(json.dumps(RECEIPT | changes))
+
+    path = folder.folder_of(GIVEN)
+    answer(path, receipt(**REFUSED))
+    assert folder.hand_over(GIVEN).state == "refused"
+    answer(path, receipt())
+    assert folder.hand_over(GIVEN).state == "applied"
+    answer(path, receipt(**REFUSED, created_utc="2026-03-02T11:00:00Z"))
+    assert folder.hand_over(GIVEN).state == "applied"
+    assert sorted(one.name for one in path.iterdir() if "json" in one.name) == [
+        "objectives.json", "receipt.json", "refusal.json",
+    ]  # fmt: skip
+
+
+def test_an_approval_travels_with_the_objectives(tmp_path: Path) -> None:
+    folder = EclipseFolder(tmp_path)
+    folder.hand_over(GIVEN, APPROVAL)
+    assert read_approved(folder.folder_of(GIVEN) / "objectives.json") == (GIVEN, APPROVAL)
+
+
+def test_an_approval_that_comes_later_is_added_and_stays(folder: EclipseFolder) -> None:
+    path = folder.folder_of(GIVEN) / "objectives.json"
+    assert read_approved(path) == (GIVEN, None)
+    folder.hand_over(GIVEN, APPROVAL)
+    assert read_approved(path) == (GIVEN, APPROVAL)
+    folder.hand_over(GIVEN)
+    assert read_approved(path) == (GIVEN, APPROVAL)
+
+
+def test_an_approval_of_other_objectives_is_not_handed_over(tmp_path: Path) -> None:
+    with pytest.raises(ApprovalRefusal) as refused:
+        EclipseFolder(tmp_path).hand_over(GIVEN, replace(APPROVAL, objectives_sha256="0" * 64))
+    assert refused.value.code == "approval-of-other-objectives"
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def test_names_of_any_length_are_handed_over_with_their_ids(tmp_path: Path) -> None:
+    name = "Parotid gland superficial left"
+    given = objective_set([point(name, "upper", 20.0, 20.0)])
+    folder = EclipseFolder(tmp_path)
+    receipt = folder.hand_over(given)
+    assert receipt.short_ids == given.shortened_names != {}
+    assert {row.structure for row in read_template(folder.folder_of(given) / "objectives.xml")} == {name}
+
+
+def test_a_manual_normal_tissue_objective_is_handed_over_and_the_template_is_said_to_lack_it(tmp_path: Path) -> None:
+    given = replace(GIVEN, normal_tissue=NormalTissueObjective(90.0, 5.0, 105.0, 60.0, 0.05))
+    folder = EclipseFolder(tmp_path)
+    (note,) = folder.hand_over(given).notes
+    assert "template has no normal tissue objective" in note
+    assert read_objective_set(folder.folder_of(given) / "objectives.json") == given
 
 
 def test_a_share_that_is_not_there_is_a_failure(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bridge.workflow import jobs
@@ -21,8 +21,10 @@ FILES = {
 }
 
 
-def make_results(store: Store, cases: Path, inputs: Sequence[str] = ("aa", "bb")) -> tuple[Job, tuple[Artifact, ...]]:
-    """Queue a job, run it, and leave its case in review."""
+def make_results(
+    store: Store, cases: Path, inputs: Sequence[str] = ("aa", "bb"), contents: Mapping[str, bytes] | None = None
+) -> tuple[Job, tuple[Artifact, ...]]:
+    """Queue a job, run it, and leave its case in review; ``contents`` replaces the stand-ins by kind."""
     with store.transaction() as session:
         case_id = ensure_case(session, STUDY, STRUCTURES)
         assert jobs.queue(session, case_id, inputs)
@@ -32,7 +34,7 @@ def make_results(store: Store, cases: Path, inputs: Sequence[str] = ("aa", "bb")
     folder.mkdir(parents=True)
     artifacts = []
     for number, (kind, name) in enumerate(FILES.items()):
-        content = f"{kind} of {job.input_sha256}".encode()
+        content = (contents or {}).get(kind) or f"{kind} of {job.input_sha256}".encode()
         (folder / name).write_bytes(content)
         uid = f"1.2.{job.id}.{number}" if name.endswith(".dcm") else None
         artifacts.append(Artifact(kind, name, hashlib.sha256(content).hexdigest(), uid))

@@ -37,6 +37,14 @@ namespace FdpBridge.Headless
             foreach (Json beam in plan["beams"].Items)
                 Plan.AllBeams.Add(
                     new Beam(beam["id"].Text, beam["setup"].Flag, beam["arc"].Flag ? GantryDirection.Clockwise : GantryDirection.None));
+            if (!plan["grid_cm"].IsNull)
+            {
+                Plan.SetCalculationModel(CalculationType.PhotonVolumeDose, "AAA");
+                Plan.SetCalculationOption("AAA", "CalculationGridSizeInCM", plan["grid_cm"].Text);
+            }
+            Plan.IsDoseValid = plan["has_dose"].Flag;
+            if (plan["dose_beside"].Flag)
+                Patient.AddCourse().AddExternalPlanSetup(Plan.StructureSet).IsDoseValid = true;
             Host.Writable = request["writable"].Flag;
             Plan.ApprovalStatus = (PlanSetupApprovalStatus)Enum.Parse(typeof(PlanSetupApprovalStatus), plan["approval"].Text);
         }
@@ -53,6 +61,11 @@ namespace FdpBridge.Headless
                 { "structures", Json.Of(Plan.StructureSet.Structures.Select(StructureJson)) },
                 { "calls", Json.Of(Plan.Calls.Select(Json.Of)) },
                 { "has_dose", Json.Of(Plan.IsDoseValid) },
+                { "dose_model", Json.Of(Plan.GetCalculationModel(CalculationType.PhotonVolumeDose)) },
+                {
+                    "dose_options",
+                    Json.Of(Plan.GetCalculationOptions("AAA").ToDictionary(option => option.Key, option => Json.Of(option.Value)))
+                },
                 { "dvh", PlanByScript.MeanDoses(Plan) }
             };
         }

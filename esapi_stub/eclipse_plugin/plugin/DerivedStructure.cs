@@ -59,9 +59,10 @@ namespace FdpBridge.Eclipse
             get
             {
                 if (IsRing)
-                    return Name + " = ring " + Objective.Format(InnerMm) + " to " + Objective.Format(OuterMm) + " mm around "
-                        + string.Join(", ", Of) + " in " + Within;
-                return Name + " = " + Of[0] + " minus " + string.Join(", ", Minus) + " + " + Objective.Format(MarginMm) + " mm";
+                    return Name + " = " + Objective.Format(InnerMm) + " to " + Objective.Format(OuterMm) + " mm around "
+                        + string.Join(" + ", Of) + " in " + Within;
+                string margin = MarginMm > 0 ? " + " + Objective.Format(MarginMm) + " mm" : string.Empty;
+                return Name + " = " + Of[0] + " - (" + string.Join(" + ", Minus) + ")" + margin;
             }
         }
     }

@@ -64,6 +64,7 @@ namespace FdpBridge.Eclipse
             try
             {
                 ObjectiveSet objectives = folder.Read();
+                RequireApproval(objectives);
                 PlanCheck.Require(objectives, patient, plan);
                 RequireBeams(plan);
                 folder.RequireWritable();
@@ -85,9 +86,11 @@ namespace FdpBridge.Eclipse
 
         private void Apply(ObjectiveSet objectives, HandOverFolder folder, Patient patient, ExternalPlanSetup plan)
         {
-            Receipt receipt = Receipt.Applied(objectives.Sha256, plan.UID);
+            Receipt receipt = Receipt.Applied(objectives, plan.UID);
             Begin(patient);
-            new PlanWriter(plan, receipt).Replace(objectives);
+            if (DoseDiscard.IsNeeded(objectives, plan))
+                receipt.Notes.AddRange(DoseDiscard.Of(plan));
+            new PlanWriter(plan, objectives, receipt).Replace();
             if (settings.Optimize && receipt.Refused.Count > 0)
                 receipt.Notes.Add("Not optimized, because some of what was asked was refused.");
             else if (settings.Optimize)
@@ -98,6 +101,12 @@ namespace FdpBridge.Eclipse
             lines.Add(Write(receipt, folder));
             lines.Add("Save the plan to keep the changes.");
             dialog.Tell(string.Join(Environment.NewLine, lines));
+        }
+
+        private void RequireApproval(ObjectiveSet objectives)
+        {
+            if (settings.RequireApproval && objectives.Approval == null)
+                throw new Refused("not-approved", "Nobody approved these objectives; approve them and hand them over again.");
         }
 
         private static void Begin(Patient patient)

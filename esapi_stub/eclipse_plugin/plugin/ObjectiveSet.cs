@@ -49,6 +49,12 @@ namespace FdpBridge.Eclipse
         public readonly IList<DerivedStructure> DerivedStructures;
         public readonly IList<string> Findings;
 
+        /// <summary>Id here of every structure whose name is too long for it, by name.</summary>
+        public readonly IDictionary<string, string> ShortIds;
+
+        /// <summary>Who approved; null where nobody did.</summary>
+        public readonly Approval Approval;
+
         private ObjectiveSet(Json json)
         {
             Sha256 = json["sha256"].Text;
@@ -65,6 +71,20 @@ namespace FdpBridge.Eclipse
             NormalTissue = json["normal_tissue"].IsNull ? null : new NormalTissue(json["normal_tissue"]);
             DerivedStructures = json["derived_structures"].Items.Select(item => new DerivedStructure(item)).ToList();
             Findings = json["findings"].Items.Select(item => item["message"].Text).ToList();
+            ShortIds = json["structure_ids"].Members.ToDictionary(member => member.Key, member => member.Value.Text);
+            Approval = json.Members.ContainsKey("approval") ? new Approval(json["approval"]) : null;
+        }
+
+        /// <summary>The id that a structure is expected to have: its name, or what stands for a name too long.</summary>
+        public string IdOf(string name)
+        {
+            return ShortIds.ContainsKey(name) ? ShortIds[name] : name;
+        }
+
+        /// <summary>Whether a structure of this id is the one of that name; some versions may take long ids.</summary>
+        public bool IsId(string id, string name)
+        {
+            return id == name || id == IdOf(name);
         }
 
         /// <summary>Reads a file's text; throws IOException or UnauthorizedAccessException where it cannot.</summary>
@@ -96,7 +116,12 @@ namespace FdpBridge.Eclipse
                     throw new Refused(
                         "objectives-changed", "The objectives were changed after the bridge wrote them: their hash is "
                         + hash + ", the file says " + json["sha256"].Text + ". Approve and hand them over again.");
-                return new ObjectiveSet(json);
+                var objectives = new ObjectiveSet(json);
+                if (objectives.Approval != null && objectives.Approval.ObjectivesSha256 != hash)
+                    throw new Refused(
+                        "approval-of-other-objectives", "The approval is for the objectives "
+                        + objectives.Approval.ObjectivesSha256 + ", these are " + hash + ". Look at these, and approve them.");
+                return objectives;
             }
             catch (Exception error)
             {
@@ -106,11 +131,12 @@ namespace FdpBridge.Eclipse
             }
         }
 
-        /// <summary>SHA-256 (hex) of the canonical JSON of everything but the hash itself.</summary>
+        /// <summary>SHA-256 (hex) of the canonical JSON of everything but the hash itself and the approval of it.</summary>
         private static string HashOf(Json json)
         {
             var content = new Dictionary<string, Json>(json.Members);
             content.Remove("sha256");
+            content.Remove("approval");
             byte[] bytes = JsonWriter.Utf8.GetBytes(JsonWriter.Canonical(Json.Of(content)));
             using (var sha = new SHA256CryptoServiceProvider())
                 return BitConverter.ToString(sha.ComputeHash(bytes)).Replace("-", string.Empty).ToLowerInvariant();

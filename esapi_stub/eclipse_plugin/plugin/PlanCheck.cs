@@ -22,7 +22,9 @@ namespace FdpBridge.Eclipse
                     "plan-approved", "The plan " + plan.Id + " is " + plan.ApprovalStatus + "; only an unapproved plan is changed.");
             RequirePrescription(objectives, plan);
             RequireStructures(objectives, plan.StructureSet);
-            if (PlanWriter.Holds(plan, objectives))
+            if (objectives.DerivedStructures.Count > 0)
+                RequireUnlocked(patient, plan);
+            if (PlanContent.Holds(plan, objectives))
                 throw new Refused(
                     "already-applied", "The plan " + plan.Id + " holds exactly these objectives already; nothing was changed.");
         }
@@ -61,32 +63,50 @@ namespace FdpBridge.Eclipse
         private static void RequireStructures(ObjectiveSet objectives, StructureSet structures)
         {
             foreach (Objective objective in objectives.Objectives.Where(o => o.RoiNumber != null))
-                RequireNumbered(structures, objective);
+                RequireNumbered(objectives, structures, objective);
             var derived = new HashSet<string>();
             foreach (DerivedStructure recipe in objectives.DerivedStructures)
             {
                 foreach (string source in recipe.Sources.Where(name => !derived.Contains(name)))
-                    if (structures.Structures.All(s => s.Id != source || s.IsEmpty))
+                    if (structures.Structures.All(s => !objectives.IsId(s.Id, source) || s.IsEmpty))
                         throw new Refused("structure-missing", recipe.Name + " is made of " + source + ", which the plan lacks.");
                 Structure present = structures.Structures.FirstOrDefault(s => s.Id == recipe.Name);
                 if (present != null && present.DicomType != DerivedType)
                     throw new Refused(
                         "derived-name-taken", "The structure " + recipe.Name + " is drawn as " + present.DicomType
-                        + "; rename it, so that the plug-in does not overwrite it.");
+                        + "; rename it, so that it is not overwritten.");
                 if (present == null && !structures.CanAddStructure(DerivedType, recipe.Name))
                     throw new Refused("derived-name-taken", "No structure " + recipe.Name + " can be added to the structure set.");
                 derived.Add(recipe.Name);
             }
         }
 
-        private static void RequireNumbered(StructureSet structures, Objective objective)
+        /// <summary>Another plan's dose locks the structures too, and is not for this hand-over to discard.</summary>
+        private static void RequireUnlocked(Patient patient, ExternalPlanSetup plan)
+        {
+            foreach (Course course in patient.Courses)
+                foreach (PlanSetup other in course.PlanSetups)
+                    if (other.UID != plan.UID && other.IsDoseValid && other.StructureSet != null
+                        && other.StructureSet.UID == plan.StructureSet.UID)
+                        throw new Refused(
+                            "structure-locked", "Structures have to be made, and the plan " + other.Id + " in course "
+                            + course.Id + " has a dose on the same structure set, which locks it. Clear that dose, or plan on a "
+                            + "copy of the structure set.");
+        }
+
+        private static void RequireNumbered(ObjectiveSet objectives, StructureSet structures, Objective objective)
         {
             string wanted = "ROI " + objective.RoiNumber + " (" + objective.RoiName + ")";
             Structure found = structures.Structures.FirstOrDefault(s => s.ROINumber == objective.RoiNumber);
             if (found == null)
                 throw new Refused("structure-missing", "The plan's structure set has no " + wanted + ".");
-            if (found.Id != objective.RoiName)
-                throw new Refused("structure-renamed", wanted + " is called " + found.Id + " in the plan's structure set.");
+            string expected = objectives.IdOf(objective.RoiName);
+            if (!objectives.IsId(found.Id, objective.RoiName))
+                throw new Refused(
+                    "structure-renamed", wanted + " is called " + found.Id + " in the plan's structure set"
+                    + (expected == objective.RoiName
+                        ? string.Empty
+                        : "; rename it to " + expected + ", which stands for its long name") + ".");
             if (found.IsEmpty)
                 throw new Refused("structure-empty", wanted + " has no contours in the plan's structure set.");
         }

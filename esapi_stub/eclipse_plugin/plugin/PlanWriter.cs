@@ -9,18 +9,14 @@ namespace FdpBridge.Eclipse
     /// <summary>Puts objectives into a plan, one by one; one that the host refuses does not stop the others.</summary>
     public sealed class PlanWriter
     {
-        // The host may round what it stores; less than this is no difference.
-        private const double SameDoseGy = 0.01;
-        private const double SameNumber = 0.05;
-        private const double SamePriority = 0.5;
-        private const double SameFallOff = 0.0005;
-
         private readonly ExternalPlanSetup plan;
+        private readonly ObjectiveSet objectives;
         private readonly Receipt receipt;
 
-        public PlanWriter(ExternalPlanSetup plan, Receipt receipt)
+        public PlanWriter(ExternalPlanSetup plan, ObjectiveSet objectives, Receipt receipt)
         {
             this.plan = plan;
+            this.objectives = objectives;
             this.receipt = receipt;
         }
 
@@ -39,23 +35,7 @@ namespace FdpBridge.Eclipse
             }
         }
 
-        /// <summary>Whether the plan has exactly these objectives.</summary>
-        public static bool Holds(ExternalPlanSetup plan, ObjectiveSet objectives)
-        {
-            var present = plan.OptimizationSetup.Objectives.ToList();
-            foreach (Objective objective in objectives.Objectives)
-                foreach (Term term in objective.Terms)
-                {
-                    OptimizationObjective same = present.FirstOrDefault(
-                        p => p.StructureId == objective.RoiName && IsSame(p, term, PerGy(plan)));
-                    if (same == null)
-                        return false;
-                    present.Remove(same);
-                }
-            return present.Count == 0 && HoldsNormalTissue(plan, objectives.NormalTissue);
-        }
-
-        public void Replace(ObjectiveSet objectives)
+        public void Replace()
         {
             var before = plan.OptimizationSetup.Objectives.ToList();
             int removed = before.Count(Remove);
@@ -77,6 +57,8 @@ namespace FdpBridge.Eclipse
                     new Outcome(null, string.Empty, "normal tissue objective", string.Empty),
                     receipt.Added,
                     () => AddNormalTissue(objectives.NormalTissue));
+            else if (PlanContent.NormalTissueIn(plan) != null)
+                receipt.Notes.Add("The plan's normal tissue objective stays as it was.");
         }
 
         private bool Remove(OptimizationObjective objective)
@@ -110,7 +92,7 @@ namespace FdpBridge.Eclipse
             if (objective.RoiNumber == null && !receipt.Made.Contains(objective.RoiName))
                 throw new InvalidOperationException("the derived structure " + objective.RoiName + " could not be made");
             Structure structure = objective.RoiNumber == null
-                ? Named(objective.RoiName)
+                ? plan.StructureSet.Structures.First(s => s.Id == objective.RoiName)
                 : plan.StructureSet.Structures.First(s => s.ROINumber == objective.RoiNumber);
             foreach (Term term in objective.Terms)
                 Add(structure, term);
@@ -120,7 +102,7 @@ namespace FdpBridge.Eclipse
         {
             var dose = new DoseValue(term.DoseGy * PerGy(plan), plan.TotalDose.Unit);
             OptimizationSetup setup = plan.OptimizationSetup;
-            OptimizationObjectiveOperator asked = OperatorOf(term);
+            OptimizationObjectiveOperator asked = PlanContent.OperatorOf(term);
             if (term.Kind == "mean")
                 setup.AddMeanDoseObjective(structure, dose, term.Priority);
             else if (term.Kind == "geud")
@@ -163,56 +145,11 @@ namespace FdpBridge.Eclipse
 
         private Structure Named(string name)
         {
-            return plan.StructureSet.Structures.First(s => s.Id == name && !s.IsEmpty);
-        }
-
-        private static OptimizationObjectiveOperator OperatorOf(Term term)
-        {
-            return term.Upper ? OptimizationObjectiveOperator.Upper : OptimizationObjectiveOperator.Lower;
-        }
-
-        private static bool IsSame(OptimizationObjective present, Term term, double perGy)
-        {
-            var point = present as OptimizationPointObjective;
-            var mean = present as OptimizationMeanDoseObjective;
-            var geud = present as OptimizationEUDObjective;
-            if (Math.Abs(present.Priority - term.Priority) > SamePriority)
-                return false;
-            if (mean != null)
-                return term.Kind == "mean" && IsSameDose(mean.Dose, term, perGy);
-            if (present.Operator != OperatorOf(term))
-                return false;
-            if (geud != null)
-                return term.Kind == "geud" && IsSameDose(geud.Dose, term, perGy) && IsSameNumber(geud.ParameterA, term);
-            return point != null && term.Kind == "point" && IsSameDose(point.Dose, term, perGy) && IsSameNumber(point.Volume, term);
-        }
-
-        private static bool IsSameDose(DoseValue dose, Term term, double perGy)
-        {
-            return Math.Abs(dose.Dose / perGy - term.DoseGy) <= SameDoseGy;
-        }
-
-        private static bool IsSameNumber(double number, Term term)
-        {
-            return Math.Abs(number - term.Number) <= SameNumber;
-        }
-
-        private static bool HoldsNormalTissue(ExternalPlanSetup plan, NormalTissue asked)
-        {
-            if (asked == null)
-                return true;
-            return plan.OptimizationSetup.Parameters.OfType<OptimizationNormalTissueParameter>().Any(
-                present => present.IsAutomatic == (asked.DistanceMm == null)
-                    && Math.Abs(present.Priority - asked.Priority) <= SamePriority
-                    && (present.IsAutomatic || HoldsNumbers(present, asked)));
-        }
-
-        private static bool HoldsNumbers(OptimizationNormalTissueParameter present, NormalTissue asked)
-        {
-            return Math.Abs(present.DistanceFromTargetBorderInMM - asked.DistanceMm.Value) <= SameNumber
-                && Math.Abs(present.StartDosePercentage - asked.StartPercent) <= SameNumber
-                && Math.Abs(present.EndDosePercentage - asked.EndPercent) <= SameNumber
-                && Math.Abs(present.FallOff - asked.FallOffPerMm) <= SameFallOff;
+            Structure found = plan.StructureSet.Structures
+                .Where(s => objectives.IsId(s.Id, name)).OrderBy(s => s.IsEmpty).FirstOrDefault();
+            if (found == null)
+                throw new InvalidOperationException("the plan's structure set has no structure " + name);
+            return found;
         }
     }
 }

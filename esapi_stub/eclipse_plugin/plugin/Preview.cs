@@ -16,13 +16,19 @@ namespace FdpBridge.Eclipse
                 "Objectives " + objectives.Sha256.Substring(0, 16) + ", made " + objectives.Created + " from a "
                     + objectives.DoseSource + " dose (fdp-bridge " + objectives.Software
                     + (objectives.Model.Length == 0 ? string.Empty : ", model " + objectives.Model) + ")",
+                objectives.Approval == null
+                    ? "NOT APPROVED by a person"
+                    : "Approved by " + objectives.Approval.By + " at " + objectives.Approval.At,
                 "Plan " + plan.Id + " on structure set " + plan.StructureSet.Id + ": "
                     + Objective.Format(plan.TotalDose.Dose) + " " + plan.TotalDose.Unit + " in " + plan.NumberOfFractions
                     + " fractions"
             };
+            lines.AddRange(objectives.ShortIds.Select(pair => pair.Key + " is called " + pair.Value + " here"));
             int present = plan.OptimizationSetup.Objectives.Count();
             if (present > 0)
                 lines.Add("Will remove the " + present + " objectives that are in the plan");
+            if (DoseDiscard.IsNeeded(objectives, plan))
+                lines.Add("Will discard the dose of the plan, because structures cannot be shaped while it is there");
             lines.AddRange(objectives.DerivedStructures.Select(recipe => "Will make " + recipe.Words));
             lines.Add("Will add, with (priority):");
             lines.AddRange(objectives.Objectives.GroupBy(objective => objective.RoiName).Select(

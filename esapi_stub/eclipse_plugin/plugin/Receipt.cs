@@ -65,6 +65,7 @@ namespace FdpBridge.Eclipse
         public readonly List<Outcome> Refused = new List<Outcome>();
         public readonly List<string> Notes = new List<string>();
 
+        private readonly Dictionary<string, string> shortIds = new Dictionary<string, string>();
         private readonly string objectivesSha256;
         private readonly string planUid;
         private readonly string reason;
@@ -82,9 +83,12 @@ namespace FdpBridge.Eclipse
         }
 
         /// <summary>For a plan that gets objectives; what became of them is added as it happens.</summary>
-        public static Receipt Applied(string objectivesSha256, string planUid)
+        public static Receipt Applied(ObjectiveSet objectives, string planUid)
         {
-            return new Receipt(objectivesSha256, planUid, string.Empty);
+            var receipt = new Receipt(objectives.Sha256, planUid, string.Empty);
+            foreach (KeyValuePair<string, string> pair in objectives.ShortIds)
+                receipt.shortIds.Add(pair.Key, pair.Value);
+            return receipt;
         }
 
         /// <summary>For a hand-over that changed nothing.</summary>
@@ -108,7 +112,8 @@ namespace FdpBridge.Eclipse
                 { "made", Json.Of(Made.Select(Json.Of)) },
                 { "added", Json.Of(Added.Select(outcome => outcome.ToJson())) },
                 { "refused", Json.Of(Refused.Select(outcome => outcome.ToJson())) },
-                { "notes", Json.Of(Notes.Select(Json.Of)) }
+                { "notes", Json.Of(Notes.Select(Json.Of)) },
+                { "short_ids", Json.Of(shortIds.ToDictionary(pair => pair.Key, pair => Json.Of(pair.Value))) }
             });
         }
 

@@ -9,15 +9,19 @@ namespace FdpBridge.Eclipse
         /// <summary>The folder that the bridge hands objectives over in.</summary>
         public readonly string DropFolder;
 
+        /// <summary>Whether to refuse objectives that nobody approved.</summary>
+        public readonly bool RequireApproval;
+
         /// <summary>Whether to optimize once all objectives were taken.</summary>
         public readonly bool Optimize;
 
         /// <summary>Whether to calculate the dose after that.</summary>
         public readonly bool CalculateDose;
 
-        public Settings(string dropFolder, bool optimize, bool calculateDose)
+        public Settings(string dropFolder, bool requireApproval, bool optimize, bool calculateDose)
         {
             DropFolder = dropFolder;
+            RequireApproval = requireApproval;
             Optimize = optimize;
             CalculateDose = calculateDose;
         }
@@ -29,7 +33,9 @@ namespace FdpBridge.Eclipse
             try
             {
                 Json json = JsonReader.Read(File.ReadAllText(path));
-                var settings = new Settings(json["drop_folder"].Text, json["optimize"].Flag, json["calculate_dose"].Flag);
+                var settings = new Settings(
+                    json["drop_folder"].Text, json["require_approval"].Flag, json["optimize"].Flag,
+                    json["calculate_dose"].Flag);
                 if (settings.CalculateDose && !settings.Optimize)
                     throw new Refused("settings", "calculate_dose without optimize: there would be nothing new to calculate.");
                 return settings;

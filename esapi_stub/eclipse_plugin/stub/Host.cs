@@ -1,6 +1,8 @@
 // What the stub's host knows and refuses. The names of the rules are those of esapi_stub/rules.py. Not part of ESAPI.
 
 using System;
+using System.Collections.Generic;
+using System.Linq;
 using System.Runtime.CompilerServices;
 using VMS.TPS.Common.Model.Types;
 
@@ -12,6 +14,7 @@ namespace VMS.TPS.Common.Model.API
     internal sealed class Host
     {
         internal readonly DoseValue.DoseUnit Unit;
+        internal readonly List<PlanSetup> Plans = new List<PlanSetup>();
         internal bool Modifiable;
 
         /// <summary>Whether the script has the licence and the approval that writing needs.</summary>
@@ -32,6 +35,13 @@ namespace VMS.TPS.Common.Model.API
         {
             if (dose.Unit != Unit)
                 throw Argument("dose-unit", "the system is set to " + Unit + ", got " + dose);
+        }
+
+        internal void RequireUnlocked(Structure structure)
+        {
+            PlanSetup locking = Plans.FirstOrDefault(p => p.IsDoseValid && p.StructureSet.Structures.Contains(structure));
+            if (locking != null)
+                throw Application("structure-locked", "plan " + locking.Id + " has a dose on the structure set");
         }
 
         internal static ArgumentException Argument(string rule, string says)

@@ -90,6 +90,11 @@ namespace VMS.TPS.Common.Model.API
             this.patient = patient;
         }
 
+        public IEnumerable<PlanSetup> PlanSetups
+        {
+            get { return plans; }
+        }
+
         public IEnumerable<ExternalPlanSetup> ExternalPlanSetups
         {
             get { return plans; }
@@ -203,6 +208,7 @@ namespace VMS.TPS.Common.Model.API
             set
             {
                 host.RequireModifications();
+                host.RequireUnlocked(this);
                 segment = value;
             }
         }

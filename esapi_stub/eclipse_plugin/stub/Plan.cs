@@ -103,12 +103,15 @@ namespace VMS.TPS.Common.Model.API
     {
         internal readonly Host Host;
         internal readonly List<Beam> AllBeams = new List<Beam>();
+        private readonly Dictionary<CalculationType, string> models = new Dictionary<CalculationType, string>();
+        private readonly Dictionary<string, string> options = new Dictionary<string, string>();
         private DoseValue perFraction = DoseValue.UndefinedDose();
 
         internal PlanSetup(string id, StructureSet structureSet, Host host) : base(id, structureSet)
         {
             Host = host;
-            UID = "2.25.7";
+            UID = "2.25." + (7 + host.Plans.Count);
+            host.Plans.Add(this);
             ApprovalStatus = PlanSetupApprovalStatus.UnApproved;
             OptimizationSetup = new OptimizationSetup(this);
         }
@@ -151,6 +154,43 @@ namespace VMS.TPS.Common.Model.API
                 throw Host.Argument("prescription-range", "fractions, dose and percentage are above 0");
             NumberOfFractions = numberOfFractions;
             perFraction = dosePerFraction;
+        }
+
+        public string GetCalculationModel(CalculationType calculationType)
+        {
+            return models.ContainsKey(calculationType) ? models[calculationType] : string.Empty;
+        }
+
+        /// <summary>Takes any model; its options start as they are installed.</summary>
+        public void SetCalculationModel(CalculationType calculationType, string model)
+        {
+            RequireChange();
+            models[calculationType] = model;
+            options["CalculationGridSizeInCM"] = "0.25";
+        }
+
+        /// <summary>Without the model of its dose a plan loses the dose.</summary>
+        public void ClearCalculationModel(CalculationType calculationType)
+        {
+            RequireChange();
+            models.Remove(calculationType);
+            options.Clear();
+            if (calculationType == CalculationType.PhotonVolumeDose)
+                IsDoseValid = false;
+        }
+
+        public Dictionary<string, string> GetCalculationOptions(string calculationModel)
+        {
+            return new Dictionary<string, string>(options);
+        }
+
+        public bool SetCalculationOption(string calculationModel, string optionName, string optionValue)
+        {
+            RequireChange();
+            if (!options.ContainsKey(optionName))
+                return false;
+            options[optionName] = optionValue;
+            return true;
         }
 
         internal void RequireChange()

@@ -25,6 +25,18 @@ namespace VMS.TPS.Common.Model.Types
         AbsoluteCm3 = 1
     }
 
+    /// <summary>What a model calculates. The numbers are those of 15.6, and moved in 16.1.</summary>
+    public enum CalculationType
+    {
+        PhotonVolumeDose = 0,
+        PhotonSRSDose = 1,
+        PhotonIMRTOptimization = 2,
+        PhotonVMATOptimization = 3,
+        PhotonLeafMotions = 4,
+        ProtonVolumeDose = 5,
+        DVHEstimation = 6
+    }
+
     /// <summary>Which way a gantry turns.</summary>
     public enum GantryDirection
     {
