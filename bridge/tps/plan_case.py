@@ -95,7 +95,7 @@ def plan_case(
     case
         CT and structures; one is of kind external.
     objectives
-        With the number of fractions.
+        Their number of fractions holds, or else that of the case's prescription.
     engine
         What optimizes and calculates.
     gantry_angles_deg
@@ -114,18 +114,19 @@ def plan_case(
         The optimization was cancelled (``planning-cancelled``), or the engine is not installed.
     """
     prescription = objectives.prescription
-    if prescription.fractions is None:
+    fractions = prescription.fractions or (case.prescription.fractions if case.prescription else None)
+    if fractions is None:
         raise PrescriptionRefusal(
             "fractions-unknown",
-            "The objectives do not say in how many fractions the dose is given, and monitor units are of one fraction. "
-            "Predict with an RTPLAN that says it, or with prescription.fractions in the settings.",
+            "Neither the objectives nor the case say in how many fractions the dose is given, and monitor units are of "
+            "one fraction. Give an RTPLAN that says it, or prescription.fractions in the settings.",
         )
     position = case.identity.patient_position
     stored = StoredStructureSet("CT", objectives.case.structure_set_uid, case.structures, case.ct, position)
     steps = _Steps()
     database = Database({_PATIENT: [stored]}, engine=engine, watch=steps.watching(watch))
     with _refusals(), Application.CreateApplication(database) as application:
-        plan = _new_plan(application, prescription, prescription.fractions, gantry_angles_deg)
+        plan = _new_plan(application, prescription, fractions, gantry_angles_deg)
         receipt = EsapiPort(plan).hand_over(objectives)
         if not receipt.added:
             reasons = "; ".join(dict.fromkeys(outcome.reason for outcome in receipt.refused))
@@ -145,7 +146,7 @@ def plan_case(
             receipt=receipt,
             dose=dose,
             beams=tuple(_treatment_beam(plan, beam) for beam in plan.Beams),
-            fractions=prescription.fractions,
+            fractions=fractions,
             engine=engine.name,
             objective_value=result.TotalObjectiveFunctionValue,
             iterations=result.NumberOfIMRTOptimizerIterations,

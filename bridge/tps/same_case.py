@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.rt.case import PatientCase
 from bridge.rt.errors import ApprovalRefusal, IdentityRefusal, PrescriptionRefusal, StructureRefusal
+from bridge.rt.prescription import Prescription
 from objective_extraction.objective_set import ObjectiveSet
 
 __all__ = ["require_same_case"]
@@ -34,10 +35,16 @@ def require_same_case(objectives: ObjectiveSet, case: PatientCase) -> None:
     StructureRefusal
         An ROI number means another structure here (``roi-name-conflict``).
     PrescriptionRefusal
-        A target is prescribed another dose here (``prescription-differs``).
+        Another dose of a target or another number of fractions is prescribed here (``prescription-differs``).
     """
     _require_uids(objectives, case)
     _require_same_bytes(objectives, case)
+    _require_names(objectives, case)
+    if case.prescription is not None:
+        _require_prescription(objectives.prescription, case.prescription)
+
+
+def _require_names(objectives: ObjectiveSet, case: PatientCase) -> None:
     names = {structure.number: structure.name for structure in case.structures}
     levels = objectives.prescription.levels
     for number, name in [(o.roi_number, o.roi_name) for o in (*objectives.objectives, *levels)]:
@@ -47,14 +54,22 @@ def require_same_case(objectives: ObjectiveSet, case: PatientCase) -> None:
                 f"The objectives call ROI {number} {name!r}; in the structure set it is {names.get(number)!r}.",
                 roi=name,
             )
-    for level in levels:
-        here = None if case.prescription is None else case.prescription.level_of(level.roi_number)
+
+
+def _require_prescription(meant: Prescription, found: Prescription) -> None:
+    for level in meant.levels:
+        here = found.level_of(level.roi_number)
         if here is not None and abs(here.dose_gy - level.dose_gy) > _SAME_DOSE_GY:
             raise PrescriptionRefusal(
                 "prescription-differs",
                 f"The objectives are for {level.dose_gy:g} Gy to {level.roi_name!r}, the case has {here.dose_gy:g} Gy.",
                 roi=level.roi_name,
             )
+    if None not in (meant.fractions, found.fractions) and meant.fractions != found.fractions:
+        raise PrescriptionRefusal(
+            "prescription-differs",
+            f"The objectives are for {meant.fractions} fractions, the case has {found.fractions}.",
+        )
 
 
 def _require_uids(objectives: ObjectiveSet, case: PatientCase) -> None:

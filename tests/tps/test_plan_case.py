@@ -15,7 +15,7 @@ from esapi_stub.planning import Watch
 from tests.esapi_stub.engine.phantoms import needs_pyradplan
 from tests.esapi_stub.fake_engine import FakeEngine
 from tests.solids import empty
-from tests.tps.objective_sets import asked, extracted, point, structures
+from tests.tps.objective_sets import asked, extracted, point, prescription, structures
 from tests.tps.planning_case import boxes_in_water, objectives
 
 ISOCENTRE_MM = (20.0 / 3.0, 0.0, 0.0)
@@ -79,9 +79,12 @@ def test_a_plan_for_no_objective_is_refused() -> None:
 
 
 def test_monitor_units_need_a_number_of_fractions() -> None:
-    with pytest.raises(PrescriptionRefusal) as raised:
-        plan_case(boxes_in_water(), objectives(fractions=None), FakeEngine())
-    assert raised.value.code == "fractions-unknown"
+    unknown = objectives(fractions=None)
+    assert plan_case(boxes_in_water(), unknown, FakeEngine()).fractions == 35, "of the case"
+    for nowhere in (None, prescription(None)):
+        with pytest.raises(PrescriptionRefusal) as raised:
+            plan_case(replace(boxes_in_water(), prescription=nowhere), unknown, FakeEngine())
+        assert raised.value.code == "fractions-unknown"
 
 
 def test_targets_without_contours_are_refused() -> None:
@@ -122,6 +125,10 @@ def test_the_real_engine_covers_the_target_and_spares_the_organ() -> None:
     assert target.dose_at_percent(95) > 63.0
     assert target.max_gy < 85.0
     assert cord.mean_gy < 0.7 * target.mean_gy
+    corners = np.stack(case.structures[4].bounds_mm())
+    index = planned.dose.grid.indices(corners)
+    assert (index >= -1e-6).all()
+    assert (index <= np.array(planned.dose.grid.shape) - 1 + 1e-6).all(), "the dose grid covers the body"
     for beam in planned.beams:
         x1, y1, x2, y2 = beam.outline_mm
         assert x1 <= -10.0 < 10.0 <= x2 or x1 <= -10.0 < 0.0 <= x2

@@ -12,7 +12,7 @@ from bridge.rt.errors import Refusal
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.tps.same_case import require_same_case
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
-from tests.tps.objective_sets import PROVENANCE, SET_UID, structures
+from tests.tps.objective_sets import PROVENANCE, SET_UID, prescription, structures
 from tests.tps.planning_case import RTSTRUCT_SHA256, boxes_in_water, objectives
 
 
@@ -78,3 +78,12 @@ def test_another_case_is_refused_and_the_structure_named(
     with pytest.raises(Refusal) as raised:
         require_same_case(objectives(), change(boxes_in_water()))
     assert (raised.value.code, raised.value.where["roi"]) == (code, roi)
+
+
+def test_another_number_of_fractions_is_refused_where_both_are_known() -> None:
+    case = replace(boxes_in_water(), prescription=prescription(33))
+    with pytest.raises(Refusal, match="35 fractions, the case has 33") as raised:
+        require_same_case(objectives(), case)
+    assert raised.value.code == "prescription-differs"
+    require_same_case(objectives(), replace(case, prescription=prescription(None)))
+    require_same_case(objectives(fractions=None), case)
