@@ -136,7 +136,7 @@ def dvh_figure(
     marks = []
     for number, row in objectives:
         if row.dose_gy is not None and row.volume_percent is not None:
-            (tip,) = place(np.array([row.dose_gy]), np.array([row.volume_percent]))
+            tip = place(np.array([row.dose_gy]), np.array([row.volume_percent]))[0]
             text = f"{row.roi} {row.operator} {row.dose_gy:.2f} Gy at {row.volume_percent:g} %"
             marks.append(ObjectiveMark(_triangle(tip, row.operator), styles[number].colour, text))
     return DvhFigure(

@@ -81,22 +81,8 @@ class EclipseFolder:
             part.mkdir(parents=True)
             write_objective_set(objectives, part / OBJECTIVES_FILE)
             write_template(objectives, part / TEMPLATE_FILE)
-            for path in (*part.iterdir(), part):
-                _sync(path)
             os.replace(part, folder)
-            _sync(self.root)
         except OSError as error:
             raise StorageFailure(
                 "hand-over", f"The hand-over cannot be written: {error.strerror}.", folder=folder.name
             ) from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Make sure that a file, or the names in a folder, outlive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -129,8 +129,8 @@ def plan_case(
         plan = _new_plan(application, prescription, fractions, gantry_angles_deg)
         receipt = EsapiPort(plan).hand_over(objectives)
         if not receipt.added:
-            reasons = "; ".join(dict.fromkeys(outcome.reason for outcome in receipt.refused))
-            raise Refusal("objectives-refused", f"The plan took none of the objectives: {reasons}.")
+            reasons = dict.fromkeys(filter(None, (receipt.reason, *(outcome.reason for outcome in receipt.refused))))
+            raise Refusal("objectives-refused", f"The plan took none of the objectives: {'; '.join(reasons)}.")
         _set_models(plan)
         steps.done("hand-over")
         result = plan.Optimize()
