@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("demo-out"),
 ) -> None:
     """Run the whole loop on a built-in phantom: predict, extract, approve, plan, send the dose back, compare."""
+    _silence_bars()
     from bridge.workflow.demo import require_planning, run_demo
     from esapi_stub.engine.engine import EngineSettings, PencilBeamEngine
 
@@ -53,6 +55,7 @@ def plan(
     config: ConfigFile = None,
 ) -> None:
     """Plan a case in esapi_stub for given objectives; writes RTPLAN, RTDOSE, DVHs and a receipt."""
+    _silence_bars()
     from bridge.app import plan_directory
     from bridge.dicom.assemble import collect
 
@@ -69,6 +72,11 @@ def plan(
         out.print(note)
     for artifact in done.artifacts:
         out.print(f"{artifact.kind}: {folder / artifact.path}")
+
+
+def _silence_bars() -> None:
+    """Keep the dose engine from drawing bars of its own; tqdm reads this when something first imports it."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 @contextmanager

@@ -30,9 +30,14 @@ def comparison_tables(data: CaseReportData, styles: Mapping[int, LineStyle]) -> 
     targets = [structure for structure in shown if structure.kind == "target"]
     others = [structure for structure in shown if structure.kind != "target"]
     return (
-        _table("Targets, predicted and optimized", targets, _TARGET_METRICS, data, comparison, styles),
+        _table("Targets: predicted and optimized dose in Gy", targets, _TARGET_METRICS, data, comparison, styles),
         _table(
-            "Organs and other structures, predicted and optimized", others, _ORGAN_METRICS, data, comparison, styles
+            "Organs and other structures: predicted and optimized dose in Gy",
+            others,
+            _ORGAN_METRICS,
+            data,
+            comparison,
+            styles,
         ),
     )
 
@@ -47,7 +52,7 @@ def _table(
 ) -> Table:
     columns = [Column("Structure", is_number=False)]
     for text in metrics.values():
-        columns += [Column(f"{text} predicted", "Gy"), Column("optimized", "Gy"), Column("\u0394", "Gy")]
+        columns += [Column(text, "predicted"), Column(text, "optimized"), Column(f"\u0394{text}", "Gy")]
     columns += [Column("mean |\u0394D(v)|", "Gy"), Column("mean \u0394D(v)", "Gy")]
     rows = []
     for structure in structures:

@@ -15,7 +15,7 @@ from esapi_stub.planning import Watch
 from tests.esapi_stub.engine.phantoms import needs_pyradplan
 from tests.esapi_stub.fake_engine import FakeEngine
 from tests.solids import empty
-from tests.tps.objective_sets import asked, extracted, point, prescription, structures
+from tests.tps.objective_sets import asked, extracted, line, point, prescription, structures
 from tests.tps.planning_case import boxes_in_water, objectives
 
 ISOCENTRE_MM = (20.0 / 3.0, 0.0, 0.0)
@@ -64,12 +64,12 @@ def test_the_same_case_can_be_planned_again() -> None:
 
 
 def test_an_objective_that_is_not_taken_is_named_and_the_others_are_planned() -> None:
-    wanted = asked(point(1, "PTV70", 70.0, 95.0, "lower"), point(9, "Larynx", 40.0, 5.0))
-    receipt = plan_case(boxes_in_water(), wanted, FakeEngine()).receipt
+    nothing = line(4, "Cord", (100.0, 0.0), (0.0, 0.0))
+    receipt = plan_case(boxes_in_water(), asked(point(1, "PTV70", 70.0, 95.0, "lower"), nothing), FakeEngine()).receipt
     assert [outcome.structure for outcome in receipt.added] == ["PTV70"]
     (refused,) = receipt.refused
-    assert (refused.objective, refused.structure) == (1, "Larynx")
-    assert "no ROI 9" in refused.reason
+    assert (refused.objective, refused.structure) == (1, "Cord")
+    assert "0 Gy" in refused.reason
 
 
 def test_a_plan_for_no_objective_is_refused() -> None:
