@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PLANNABLE := $(VENV)/.plannable
 TRAINABLE := $(VENV)/.trainable
 
 .PHONY: help venv demo test lint types layers pytest docs benchmark-dvh benchmark-fdp clean
@@ -23,12 +24,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,gamma,report,dev]"
 	@touch $@
 
+# the dose engine, with which the demonstration plans
+$(PLANNABLE): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planning]"
+	@touch $@
+
 # what training needs, and with it the tests of the networks; a plain install predicts without torch
 $(TRAINABLE): $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,planning]"
 	@touch $@
 
-demo: venv
+demo: $(PLANNABLE)
 	$(BIN)/fdp-bridge demo
 
 test: lint types layers pytest

@@ -32,12 +32,15 @@ from bridge.workflow.deliveries import SqlDeliveryLedger
 from bridge.workflow.doctor import Check
 from bridge.workflow.instances import SqlInstanceIndex
 from bridge.workflow.intake import Intake
+from bridge.workflow.optimize import Optimized, plan_files
 from bridge.workflow.predict import Predicted, predict_files, preference_in
 from bridge.workflow.release import Recipient, approve
 from bridge.workflow.service import Service, audited
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from config import settings as site
+from esapi_stub.engine.engine import PencilBeamEngine
+from esapi_stub.planning import Watch
 from models.checks import check_preference
 from models.preference import Preference
 from models.registry import load_model
@@ -50,6 +53,7 @@ __all__ = [
     "destination_of",
     "examine",
     "keep_content",
+    "plan_directory",
     "predict_directory",
     "recipients_of",
     "require_model",
@@ -108,6 +112,13 @@ def predict_directory(
     names = "".join(sorted(path.name for path in directory_files))
     case_id = hashlib.sha256(names.encode()).hexdigest()[:12]
     return predict_files(directory_files, load_model(settings.prediction.model), preference, case_id, out, settings)
+
+
+def plan_directory(
+    directory_files: Sequence[Path], objectives: Path, out: Path, settings: site.Settings, watch: Watch
+) -> Optimized:
+    """Plan the one case that some files hold with the engine of esapi_stub and write the results to ``out``."""
+    return plan_files(directory_files, objectives, PencilBeamEngine(), out, settings, watch)
 
 
 def cases_folder(settings: site.Settings) -> Path:

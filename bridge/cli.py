@@ -16,6 +16,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli_models import evaluate, models_app, train_app
+from bridge.cli_plan import demo, plan
 from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, table, write_json
 from bridge.rt.errors import BridgeError, Refusal
 from config.errors import ConfigError
@@ -36,6 +37,8 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.command()(evaluate)
+app.command()(demo)
+app.command()(plan)
 
 
 @app.callback(invoke_without_command=True)
@@ -89,16 +92,6 @@ def _log(settings: Settings) -> None:
         level=max(level, logging.WARNING), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("bridge").setLevel(level)
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("demo-out"),
-) -> None:
-    """Run the whole way on a built-in phantom: predict, extract, hand over, read back, report."""
-    from bridge.workflow.demo import run_demo
-
-    run_demo(folder, load_settings(None), lambda line: out.print(line))
 
 
 @app.command()
@@ -270,6 +263,8 @@ def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
             out.print(
                 f"    to {delivery.destination}: {delivery.state} after {delivery.attempts} attempts {delivery.message}"
             )
+        for back in row.reimports:
+            out.print(f"    dose {back.dose_uid} came back: comparison {back.state} {back.message}")
     if not rows:
         out.print("no cases")
     write_json(json_file, [row.as_dict() for row in rows])

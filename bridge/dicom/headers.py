@@ -67,7 +67,8 @@ class InstanceHeader:
     transfer_syntax_uid
         Implicit or explicit VR little endian.
     referenced_sop_instance_uids
-        RTSTRUCT: the CT images it was drawn on. RTPLAN: its structure set. RTDOSE: its plan. CT: none.
+        RTSTRUCT: the CT images it was drawn on. RTPLAN: its structure set, and the plans that it refers to. RTDOSE: its
+        plan. CT: none.
     z_mm
         Patient z of a CT slice, else None.
     """
@@ -197,7 +198,8 @@ def _frame(dataset: Dataset, sop_class_uid: str) -> str | None:
 
 def _references(dataset: Dataset, sop_class_uid: str) -> frozenset[str]:
     if sop_class_uid == RTPlanStorage:
-        return frozenset(_referenced(items(dataset, "ReferencedStructureSetSequence")))
+        plans = items(dataset, "ReferencedRTPlanSequence", required=False)
+        return frozenset(_referenced([*items(dataset, "ReferencedStructureSetSequence"), *plans]))
     if sop_class_uid == RTDoseStorage:
         return frozenset(_referenced(items(dataset, "ReferencedRTPlanSequence", required=False)))
     if sop_class_uid == RTStructureSetStorage:

@@ -1,4 +1,4 @@
-"""RTPLAN out: a plan without beams that carries the constraints and gives the predicted dose a plan to belong to."""
+"""RTPLAN out: a plan that carries the constraints and gives a dose a plan to belong to; optimized ones have beams."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pydicom.uid import RTPlanStorage, RTStructureSetStorage
 
 from bridge.dicom.common import bounded_text, contribution, decimal_string, new_dataset, reference, save, set_equipment
 from bridge.dicom.uids import derived_uid
+from bridge.dicom.write_beams import set_beams
 from bridge.rt.case import CaseIdentity
 from bridge.rt.dose_reference import DoseReference
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE, Provenance
+from bridge.rt.treatment_beam import TreatmentBeam
 
 __all__ = ["write_rtplan"]
 
@@ -42,8 +44,11 @@ def write_rtplan(
     sop_instance_uid: str,
     series_instance_uid: str,
     path: Path,
+    beams: Sequence[TreatmentBeam] = (),
+    predecessor_uid: str | None = None,
+    remark: str = "",
 ) -> None:
-    """Write constraints as an RTPLAN without beams (PS3.3 A.20, C.8.8.9, C.8.8.10, C.8.8.13), atomically.
+    """Write constraints, and beams that were optimized for them, as an RTPLAN (PS3.3 A.20, C.8.8.9 to 14), atomically.
 
     Parameters
     ----------
@@ -53,6 +58,12 @@ def write_rtplan(
         RT Plan Label, at most 16 characters; Eclipse takes 13 for a plan id.
     fractions
         Number of Fractions Planned, or None where it is not known.
+    beams
+        Of an optimized plan, with monitor units of one fraction; none for a plan of constraints alone.
+    predecessor_uid
+        SOP Instance UID of the RTPLAN that the plan was derived from, or None.
+    remark
+        More for the plan's description.
 
     Raises
     ------
@@ -71,14 +82,21 @@ def write_rtplan(
         frame_of_reference_uid=frame_of_reference_uid,
     )
     set_equipment(dataset, provenance)
-    dataset.SeriesDescription = f"OPTIMIZATION OBJECTIVES - {NOT_FOR_CLINICAL_USE}"
+    title = "OPTIMIZED PLAN" if beams else "OPTIMIZATION OBJECTIVES"
+    holds = "fluence without leaf motions, not deliverable" if beams else "no beams"
+    said = "; ".join(filter(None, (NOT_FOR_CLINICAL_USE, holds, remark, contribution(provenance))))
+    dataset.SeriesDescription = f"{title} - {NOT_FOR_CLINICAL_USE}"
     dataset.RTPlanLabel = bounded_text(label, 16, "The plan label")
-    dataset.RTPlanName = f"Objectives - {NOT_FOR_CLINICAL_USE}"
-    dataset.RTPlanDescription = f"{NOT_FOR_CLINICAL_USE}; no beams; {contribution(provenance)}"[:1024]
+    dataset.RTPlanName = f"{'Optimized' if beams else 'Objectives'} - {NOT_FOR_CLINICAL_USE}"
+    dataset.RTPlanDescription = said[:1024]
     dataset.RTPlanDate, dataset.RTPlanTime = dataset.SeriesDate, dataset.SeriesTime
     dataset.PlanIntent = "RESEARCH"
     dataset.RTPlanGeometry = "PATIENT"
     dataset.ReferencedStructureSetSequence = [reference(RTStructureSetStorage, identity.structure_set_uid)]
+    if predecessor_uid is not None:
+        predecessor = reference(RTPlanStorage, predecessor_uid)
+        predecessor.RTPlanRelationship = "PREDECESSOR"
+        dataset.ReferencedRTPlanSequence = [predecessor]
     if references:
         dataset.DoseReferenceSequence = [
             _dose_reference(number, item, sop_instance_uid) for number, item in enumerate(references, 1)
@@ -88,6 +106,8 @@ def write_rtplan(
     group.NumberOfFractionsPlanned = fractions
     group.NumberOfBeams = 0
     group.NumberOfBrachyApplicationSetups = 0
+    if beams:
+        set_beams(dataset, group, beams, identity.patient_position)
     dataset.FractionGroupSequence = [group]
     dataset.ApprovalStatus = "UNAPPROVED"
     save(dataset, path)

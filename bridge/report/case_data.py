@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.rt.dvh import Dvh
+from bridge.rt.dvh_compare import DvhDifference
 from bridge.rt.errors import GeometryRefusal, StructureRefusal
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription
@@ -14,7 +15,7 @@ from bridge.rt.provenance import Provenance
 from bridge.rt.structure import Structure
 from bridge.rt.volume import CtVolume, Dose
 
-__all__ = ["CaseReportData", "ModelStatement", "ObjectiveRow"]
+__all__ = ["CaseReportData", "Comparison", "ModelStatement", "ObjectiveRow"]
 
 _KIND_ORDER = {"target": 0, "organ": 1, "other": 2, "external": 3, "support": 4}
 
@@ -70,6 +71,29 @@ class ModelStatement:
 
 
 @dataclass(frozen=True, eq=False)
+class Comparison:
+    """An optimized dose of the same case, to be shown with the predicted one.
+
+    Attributes
+    ----------
+    dvhs
+        At most one per structure, by the policy of the predicted ones.
+    metrics
+        As those of the predicted dose.
+    differences
+        ROI number to the difference of the DVHs, optimized less predicted.
+    dose_uid, plan_uid
+        SOP Instance UIDs of the RTDOSE, and of the RTPLAN that it belongs to.
+    """
+
+    dvhs: tuple[Dvh, ...]
+    metrics: Mapping[int, Mapping[str, float]]
+    differences: Mapping[int, DvhDifference]
+    dose_uid: str
+    plan_uid: str
+
+
+@dataclass(frozen=True, eq=False)
 class CaseReportData:
     """One case with a dose, ready to be shown. Names the patient only in the two fields for it.
 
@@ -98,6 +122,8 @@ class CaseReportData:
         report only; empty where there is none.
     study_date
         DICOM DA (``"20260131"``) or empty.
+    comparison
+        An optimized dose, where one came back. With it the plot also shows the objectives.
     colours
         ROI number to ``"#rrggbb"``, for structures that are to keep the planning system's colour.
 
@@ -123,6 +149,7 @@ class CaseReportData:
     patient_id: str = ""
     patient_name: str = ""
     study_date: str = ""
+    comparison: Comparison | None = None
     colours: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,15 +164,8 @@ class CaseReportData:
         numbers = [structure.number for structure in self.structures]
         if len(set(numbers)) != len(numbers):
             raise StructureRefusal("roi-number-repeated", "Two structures of the report share one ROI number.")
-        shown = [dvh.roi_number for dvh in self.dvhs]
-        for dvh in self.dvhs:
-            if dvh.roi_number not in numbers or shown.count(dvh.roi_number) > 1:
-                raise StructureRefusal(
-                    "dvh-structure",
-                    f"The DVH of {dvh.roi_name!r} (ROI number {dvh.roi_number}) needs exactly one structure to belong "
-                    f"to, and there may be one DVH of it.",
-                    roi=dvh.roi_name,
-                )
+        for dvhs in (self.dvhs, self.comparison.dvhs if self.comparison else ()):
+            _require_structures(dvhs, numbers)
         for number, colour in self.colours.items():
             if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
                 raise StructureRefusal(
@@ -163,3 +183,15 @@ class CaseReportData:
         """Structures that have a DVH, in the same order, each with it."""
         by_number = {dvh.roi_number: dvh for dvh in self.dvhs}
         return tuple((s, by_number[s.number]) for s in self.ordered_structures if s.number in by_number)
+
+
+def _require_structures(dvhs: Sequence[Dvh], numbers: Sequence[int]) -> None:
+    shown = [dvh.roi_number for dvh in dvhs]
+    for dvh in dvhs:
+        if dvh.roi_number not in numbers or shown.count(dvh.roi_number) > 1:
+            raise StructureRefusal(
+                "dvh-structure",
+                f"The DVH of {dvh.roi_name!r} (ROI number {dvh.roi_number}) needs exactly one structure to belong "
+                f"to, and there may be one DVH of it.",
+                roi=dvh.roi_name,
+            )

@@ -5,20 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bridge.report.case_data import CaseReportData, ModelStatement, ObjectiveRow
+from bridge.report.case_data import CaseReportData, Comparison, ModelStatement, ObjectiveRow
 from bridge.report.case_tables import NOTHING, dvh_policy_text, fixed, objective_table, structure_tables
+from bridge.report.comparison_tables import comparison_tables
 from bridge.report.dose_planes import WINDOW_HU, dose_pictures, isodose_levels
-from bridge.report.dvh_figure import dvh_figure
+from bridge.report.dvh_figure import DvhFigure, dvh_figure
 from bridge.report.extra import report_extra
-from bridge.report.line_style import line_styles
+from bridge.report.line_style import LineStyle, line_styles
 from bridge.report.tables import dvh_status
 from bridge.rt.errors import StorageFailure
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
 
-__all__ = ["BANNER", "CaseReportData", "ModelStatement", "ObjectiveRow", "write_case_report"]
+__all__ = ["BANNER", "CaseReportData", "Comparison", "ModelStatement", "ObjectiveRow", "write_case_report"]
 
 BANNER = f"PREDICTED DOSE - {NOT_FOR_CLINICAL_USE}"
 """Stands over the report and on every printed page."""
@@ -86,13 +88,14 @@ def render_case_report(data: CaseReportData) -> str:
         remarks=[finding for finding in data.findings if finding.severity != "warning"],
         styles=styles,
         shown=[(structure, dvh, dvh_status(dvh)) for structure, dvh in data.ordered_dvhs],
-        dvh=dvh_figure([dvh for _, dvh in data.ordered_dvhs], styles, data.prescription),
+        dvh=_figure(data, styles),
         pictures=dose_pictures(data, styles),
         isodoses=isodose_levels(data.prescription),
         window=WINDOW_HU,
         targets=targets,
         organs=organs,
         objectives=objective_table(data.objectives),
+        comparisons=comparison_tables(data, styles),
         policy=dvh_policy_text(data.dvhs),
         fixed=fixed,
         nothing=NOTHING,
@@ -100,6 +103,18 @@ def render_case_report(data: CaseReportData) -> str:
         script=script,
         script_sha256=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
     )
+
+
+def _figure(data: CaseReportData, styles: Mapping[int, LineStyle]) -> DvhFigure:
+    """Give the plot of the predicted DVHs; with an optimized dose also its DVHs, and what was asked for."""
+    predicted = [dvh for _, dvh in data.ordered_dvhs]
+    if data.comparison is None:
+        return dvh_figure(predicted, styles, data.prescription)
+    numbers = {structure.name: structure.number for structure, _ in data.ordered_dvhs}
+    asked = [(numbers[row.roi], row) for row in data.objectives if row.roi in numbers]
+    by_number = {dvh.roi_number: dvh for dvh in data.comparison.dvhs}
+    optimized = [by_number[dvh.roi_number] for dvh in predicted if dvh.roi_number in by_number]
+    return dvh_figure(predicted, styles, data.prescription, optimized, asked)
 
 
 def _iso_date(date: str) -> str:

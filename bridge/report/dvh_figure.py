@@ -8,30 +8,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.report.case_data import ObjectiveRow
 from bridge.report.line_style import LineStyle
 from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import Dvh
 from bridge.rt.prescription import Prescription
 
-__all__ = ["DvhCurve", "DvhFigure", "PrescriptionLine", "dvh_figure", "svg_path"]
+__all__ = ["DvhCurve", "DvhFigure", "ObjectiveMark", "PrescriptionLine", "dvh_figure", "svg_path"]
 
 _VOLUMES_PERCENT: FloatArray = np.concatenate(
     [np.linspace(0, 2, 41), np.linspace(2.5, 97.5, 191), np.linspace(98, 100, 41)]
 )
 _WHOLE_PERCENTS: FloatArray = np.arange(101, dtype=np.float64)
 _CHARACTER_PX = 6.6
+_MARK_PX = (7.0, 4.0)
+"""Length and half width of an objective's triangle."""
 _TALLEST_LABEL_STACK = 3
 
 
 @dataclass(frozen=True)
 class DvhCurve:
-    """One cumulative curve: its SVG path, and D(v) at 0 to 100 % for reading values off it."""
+    """One cumulative curve: its SVG path, and D(v) at 0 to 100 % for reading values off it.
+
+    A curve of an optimized dose is drawn beside that of the predicted one.
+    """
 
     roi_number: int
     name: str
     style: LineStyle
     path: str
     dose_gy: tuple[float, ...]
+    is_optimized: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectiveMark:
+    """A triangle whose tip is at a point objective, and points to where the curve is asked to be."""
+
+    path: str
+    colour: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ class DvhFigure:
         Dose at the right of the frame; the left is 0 Gy, the bottom 0 %, the top 100 %.
     dose_ticks, volume_ticks
         Place and label of every tick.
-    prescriptions, curves
+    prescriptions, curves, marks
         What is drawn.
     """
 
@@ -73,9 +89,16 @@ class DvhFigure:
     volume_ticks: tuple[tuple[float, str], ...]
     prescriptions: tuple[PrescriptionLine, ...]
     curves: tuple[DvhCurve, ...]
+    marks: tuple[ObjectiveMark, ...] = ()
 
 
-def dvh_figure(dvhs: Sequence[Dvh], styles: Mapping[int, LineStyle], prescription: Prescription) -> DvhFigure:
+def dvh_figure(
+    dvhs: Sequence[Dvh],
+    styles: Mapping[int, LineStyle],
+    prescription: Prescription,
+    optimized: Sequence[Dvh] = (),
+    objectives: Sequence[tuple[int, ObjectiveRow]] = (),
+) -> DvhFigure:
     """Lay out the cumulative DVHs; a DVH without samples has no curve.
 
     Parameters
@@ -86,10 +109,15 @@ def dvh_figure(dvhs: Sequence[Dvh], styles: Mapping[int, LineStyle], prescriptio
         ROI number to style.
     prescription
         Its levels become vertical lines.
+    optimized
+        DVHs of an optimized dose, drawn under all others.
+    objectives
+        ROI number and objective; those with dose and volume are marked.
     """
     drawn = [dvh for dvh in dvhs if not dvh.is_empty]
+    beside = [dvh for dvh in optimized if not dvh.is_empty]
     width, height, left, right, top, bottom = 760.0, 470.0, 56.0, 744.0, 52.0, 420.0
-    reach = max(1.06 * prescription.highest_gy, *(dvh.max_gy for dvh in drawn), 0.0)
+    reach = max(1.06 * prescription.highest_gy, *(dvh.max_gy for dvh in (*drawn, *beside)), 0.0)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if reach / step <= 11)
     highest = math.ceil(reach / (step / 2)) * (step / 2)
 
@@ -97,12 +125,20 @@ def dvh_figure(dvhs: Sequence[Dvh], styles: Mapping[int, LineStyle], prescriptio
         x = left + dose_gy / highest * (right - left)
         return np.column_stack([x, bottom - volume_percent / 100.0 * (bottom - top)])
 
-    curves = []
-    for dvh in reversed(drawn):
+    def curve(dvh: Dvh, is_optimized: bool) -> DvhCurve:
         dose = dvh.curve(_VOLUMES_PERCENT)
         outline = place(np.append(dose, 0.0), np.append(_VOLUMES_PERCENT, 100.0))
         read_off = tuple(float(value) for value in np.round(dvh.curve(_WHOLE_PERCENTS), 2))
-        curves.append(DvhCurve(dvh.roi_number, dvh.roi_name, styles[dvh.roi_number], svg_path([outline]), read_off))
+        style, path = styles[dvh.roi_number], svg_path([outline])
+        return DvhCurve(dvh.roi_number, dvh.roi_name, style, path, read_off, is_optimized)
+
+    curves = [curve(dvh, True) for dvh in reversed(beside)] + [curve(dvh, False) for dvh in reversed(drawn)]
+    marks = []
+    for number, row in objectives:
+        if row.dose_gy is not None and row.volume_percent is not None:
+            tip = place(np.array([row.dose_gy]), np.array([row.volume_percent]))[0]
+            text = f"{row.roi} {row.operator} {row.dose_gy:.2f} Gy at {row.volume_percent:g} %"
+            marks.append(ObjectiveMark(_triangle(tip, row.operator), styles[number].colour, text))
     return DvhFigure(
         width, height, left, right, top, bottom, highest,
         dose_ticks=tuple(
@@ -111,7 +147,15 @@ def dvh_figure(dvhs: Sequence[Dvh], styles: Mapping[int, LineStyle], prescriptio
         volume_ticks=tuple((round(bottom - tick / 100 * (bottom - top), 2), f"{tick}") for tick in range(0, 101, 20)),
         prescriptions=_prescription_lines(prescription, left, (right - left) / highest, width),
         curves=tuple(curves),
+        marks=tuple(marks),
     )  # fmt: skip
+
+
+def _triangle(tip: FloatArray, operator: str) -> str:
+    """Give a triangle that lies on the side of more dose for an upper objective, on that of less for a lower one."""
+    length, half = _MARK_PX
+    base = tip[0] + (length if operator == "upper" else -length)
+    return svg_path([np.array([tip, (base, tip[1] - half), (base, tip[1] + half)])], closed=True)
 
 
 def svg_path(lines: Sequence[FloatArray], *, closed: bool = False, digits: int = 2) -> str:

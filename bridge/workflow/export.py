@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,17 +14,22 @@ from bridge.dicom.write_plan import write_rtplan
 from bridge.report.case_report import CaseReportData, ModelStatement, ObjectiveRow, write_case_report
 from bridge.report.tables import dvh_json
 from bridge.rt.anatomy import external_of
-from bridge.rt.errors import StorageFailure
+from bridge.rt.case import PatientCase
+from bridge.rt.dvh import Dvh
 from bridge.rt.findings import Finding
 from bridge.rt.metrics import structure_metrics
 from bridge.rt.plan_metrics import conformity
+from bridge.rt.prescription import Prescription
+from bridge.rt.provenance import Provenance
 from bridge.tps.dose_references import dose_references
 from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import CaseResult
+from bridge.workflow.whole_folder import whole_folder
 from config.settings import Settings
 from models.card import ModelCard
 from objective_extraction.eclipse_template import template_findings, write_template
 from objective_extraction.objective_json import write_objective_set
+from objective_extraction.objective_set import ObjectiveSet, canonical_json
 from objective_extraction.objectives import (
     GeudObjective,
     LineObjective,
@@ -35,7 +38,16 @@ from objective_extraction.objectives import (
     PointObjective,
 )
 
-__all__ = ["ARTIFACT_FILES", "export_case", "metrics_of"]
+__all__ = [
+    "ARTIFACT_FILES",
+    "export_case",
+    "metrics_of",
+    "objective_rows",
+    "plan_metrics",
+    "predicted_uid",
+    "sha256_of",
+    "write_json",
+]
 
 ARTIFACT_FILES: Mapping[str, str] = {
     "predicted_dose": "rtdose.dcm",
@@ -61,7 +73,7 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
     case_id
         The bridge's own label, for the report.
     folder
-        Made by this call. An earlier result in it is replaced; a folder with anything else in it is left alone.
+        See :func:`bridge.workflow.whole_folder.whole_folder`.
     settings
         Labels and pixel depth.
 
@@ -75,72 +87,49 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
     StorageFailure
         The folder holds something that is not a result (``folder-in-use``), or a file cannot be written.
     """
-    folder = folder.resolve()
-    staging = folder.with_name(f".{folder.name}.part")
-    try:
-        _require_replaceable(folder)
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
+    with whole_folder(folder, ARTIFACT_FILES.values(), f"case {case_id}") as staging:
         uids = _write_dicom(result, staging, settings)
         metrics = metrics_of(result)
-        _write_json(staging / ARTIFACT_FILES["dvh"], dvh_json(result.dvhs, metrics, result.provenance))
+        write_json(staging / ARTIFACT_FILES["dvh"], dvh_json(result.dvhs, metrics, result.provenance))
         write_objective_set(result.objectives, staging / ARTIFACT_FILES["objectives"])
         write_template(result.objectives, staging / ARTIFACT_FILES["objective_template"])
         write_case_report(_report_data(result, card, case_id, metrics), staging / ARTIFACT_FILES["report"])
         files = {kind: name for kind, name in ARTIFACT_FILES.items() if kind != "result"}
-        hashes = {name: _sha256(staging / name) for name in files.values()}
-        _write_json(staging / ARTIFACT_FILES["result"], _summary(result, case_id, hashes))
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(staging, folder)
-    except OSError as error:
-        raise StorageFailure(
-            "export", f"The results of case {case_id} cannot be written: {error.strerror or error}."
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return [Artifact(kind, name, _sha256(folder / name), uids.get(kind)) for kind, name in ARTIFACT_FILES.items()]
+        hashes = {name: sha256_of(staging / name) for name in files.values()}
+        write_json(staging / ARTIFACT_FILES["result"], _summary(result, case_id, hashes))
+    return [Artifact(kind, name, sha256_of(folder / name), uids.get(kind)) for kind, name in ARTIFACT_FILES.items()]
 
 
 def metrics_of(result: CaseResult) -> dict[int, dict[str, float]]:
     """Give the plan metrics of every structure that has dose, by ROI number; of targets also the conformity."""
-    levels = {level.roi_number: level.dose_gy for level in result.objectives.prescription.levels}
-    external = external_of(result.case)
-    body = next((dvh for dvh in result.dvhs if external and dvh.roi_number == external.number), None)
+    metrics = plan_metrics(result.case, result.dvhs, result.objectives.prescription)
+    for number in metrics:
+        if number in result.voxel_sd_gy:
+            metrics[number]["voxel_sd_gy"] = result.voxel_sd_gy[number]
+    return metrics
+
+
+def plan_metrics(case: PatientCase, dvhs: Sequence[Dvh], prescription: Prescription) -> dict[int, dict[str, float]]:
+    """Give the same of any dose from its DVHs."""
+    levels = {level.roi_number: level.dose_gy for level in prescription.levels}
+    external = external_of(case)
+    body = next((dvh for dvh in dvhs if external and dvh.roi_number == external.number), None)
     metrics = {}
-    for dvh in result.dvhs:
+    for dvh in dvhs:
         if dvh.is_empty:
             continue
         prescribed_gy = levels.get(dvh.roi_number)
         metrics[dvh.roi_number] = structure_metrics(dvh, prescribed_gy)
-        if dvh.roi_number in result.voxel_sd_gy:
-            metrics[dvh.roi_number]["voxel_sd_gy"] = result.voxel_sd_gy[dvh.roi_number]
         if prescribed_gy is None or body is None or dvh.coverage < 1.0 or body.cc_at_dose(prescribed_gy) == 0.0:
             continue  # conformity is not defined
         metrics[dvh.roi_number] |= asdict(conformity(dvh, body, prescribed_gy))
     return metrics
 
 
-def _require_replaceable(folder: Path) -> None:
-    """Refuse to replace a folder that holds anything but results: it may be somebody's patients."""
-    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if others := found - set(ARTIFACT_FILES.values()):
-        raise StorageFailure(
-            "folder-in-use",
-            f"The folder for the results holds {len(others)} files or folders that are no results; name a new folder.",
-        )
-
-
 def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[str, str]:
-    """Write RTDOSE and RTPLAN and give their UIDs.
-
-    The same inputs, model, preference and settings give the same UIDs: sending again replaces and doubles nothing.
-    """
+    """Write RTDOSE and RTPLAN and give their UIDs."""
     identity, provenance = result.case.identity, result.provenance
-    inputs = ",".join(f"{uid}={sha256}" for uid, sha256 in sorted(provenance.input_uids.items()))
-    preference = json.dumps(dict(provenance.preference), sort_keys=True)
-    key = (inputs, provenance.model_sha256, provenance.config_sha256, preference, provenance.software_version)
-    uids = {kind: derived_uid(*key, kind) for kind in ("predicted_dose", "predicted_plan")}
+    uids = {kind: predicted_uid(provenance, kind) for kind in ("predicted_dose", "predicted_plan")}
     write_rtplan(
         identity,
         dose_references(result.objectives).references,
@@ -149,7 +138,7 @@ def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[s
         fractions=result.objectives.prescription.fractions,
         frame_of_reference_uid=result.prediction.dose.grid.frame_of_reference_uid,
         sop_instance_uid=uids["predicted_plan"],
-        series_instance_uid=derived_uid(*key, "plan series"),
+        series_instance_uid=predicted_uid(provenance, "plan series"),
         path=folder / ARTIFACT_FILES["predicted_plan"],
     )
     write_rtdose(
@@ -159,11 +148,22 @@ def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[s
         plan_uid=uids["predicted_plan"],
         bits=settings.rtdose.bits,
         sop_instance_uid=uids["predicted_dose"],
-        series_instance_uid=derived_uid(*key, "dose series"),
+        series_instance_uid=predicted_uid(provenance, "dose series"),
         path=folder / ARTIFACT_FILES["predicted_dose"],
         label=settings.labels.dose_series,
     )
     return uids
+
+
+def predicted_uid(provenance: Provenance, kind: str) -> str:
+    """Give the UID of an object that a prediction made; the provenance says which prediction, also long afterwards.
+
+    The same inputs, model, preference and settings give the same UIDs: sending again replaces and doubles nothing.
+    """
+    inputs = ",".join(f"{uid}={sha256}" for uid, sha256 in sorted(provenance.input_uids.items()))
+    preference = canonical_json(dict(provenance.preference)).decode()  # 1.0 is 1, as it is once read from a file
+    key = (inputs, provenance.model_sha256, provenance.config_sha256, preference, provenance.software_version)
+    return derived_uid(*key, kind)
 
 
 def _report_data(
@@ -179,7 +179,7 @@ def _report_data(
         metrics=metrics,
         provenance=result.provenance,
         model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits)),
-        objectives=tuple(row for objective in result.objectives.objectives for row in _rows(objective)),
+        objectives=objective_rows(result.objectives),
         findings=_findings(result),
         patient_id=result.case.identity.patient_id,
         patient_name=result.case.identity.patient_name.replace("^", " ").strip(),
@@ -198,6 +198,11 @@ def _findings(result: CaseResult) -> tuple[Finding, ...]:
     )
     written = (*template_findings(result.objectives), *([partial] if left_out else []))
     return (*result.case.findings, *result.objectives.findings, *written)
+
+
+def objective_rows(objectives: ObjectiveSet) -> tuple[ObjectiveRow, ...]:
+    """Give the report's table of objectives."""
+    return tuple(row for objective in objectives.objectives for row in _rows(objective))
 
 
 def _rows(objective: Objective) -> list[ObjectiveRow]:
@@ -231,9 +236,11 @@ def _summary(result: CaseResult, case_id: str, hashes: Mapping[str, str]) -> dic
     }
 
 
-def _write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
+    """Write a result as JSON."""
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file, as artifacts are bound by it."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -18,6 +18,7 @@ from bridge.node.settings import QuietPolicy
 from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, case_id_of, ensure_case, put_case, waiting_studies
 from bridge.workflow.instances import instances_of, studies
+from bridge.workflow.reimport import link_doses, plans_from_outside
 from bridge.workflow.store import Store
 
 __all__ = ["Intake"]
@@ -90,7 +91,7 @@ class Intake:
 
     def _judge(self, session: Session, study: str, quiet_s: float) -> bool:
         """Bring the cases of one study up to date; say whether only a new instance can change them."""
-        instances = _from_outside(session, instances_of(session, study))
+        instances = plans_from_outside(session, instances_of(session, study))
         state = study_state(instances)
         uids = sorted({i.header.sop_instance_uid for i in instances if i.header.modality == "RTSTRUCT"})
         if state.verdict is Verdict.REFUSED:
@@ -101,6 +102,7 @@ class Intake:
         if not uids:
             return self._wait(session, study, None, state.reason, quiet_s)
         settled = [self._judge_case(session, study, case, instances, quiet_s) for case in state.structure_sets]
+        link_doses(session, study)
         return all(settled)
 
     def _judge_case(
@@ -126,13 +128,6 @@ class Intake:
         stuck = quiet_s >= self._stuck_after_s
         put_case(session, study, uid, CaseState.WAITING, f"Stuck: {reason}" if stuck else reason)
         return True
-
-
-def _from_outside(session: Session, instances: Sequence[StoredInstance]) -> tuple[StoredInstance, ...]:
-    """Leave out our own plans that somebody sent back: they would be an input of the prediction that made them."""
-    plans = [item.header.sop_instance_uid for item in instances if item.header.modality == "RTPLAN"]
-    ours = jobs.made_here(session, plans)
-    return tuple(item for item in instances if item.header.sop_instance_uid not in ours)
 
 
 def _inputs(state: StructureSetState, instances: Sequence[StoredInstance]) -> list[str]:

@@ -18,12 +18,14 @@ __all__ = [
     "Artifact",
     "Job",
     "claim_next",
+    "done_by",
     "finish",
     "give_back",
     "is_known",
     "is_wanted",
     "last_done",
     "made_here",
+    "maker_of",
     "queue",
     "recover",
 ]
@@ -158,11 +160,29 @@ def last_done(session: Session, case_id: str) -> tuple[Job, tuple[Artifact, ...]
     """Give the newest finished prediction of a case with its files, or None."""
     query = select(JobRow).where(JobRow.case_id == case_id, JobRow.state == "done").order_by(JobRow.id.desc()).limit(1)
     row = session.scalars(query).first()
-    if row is None:
-        return None
+    return None if row is None else done_by(session, row.id)
+
+
+def done_by(session: Session, job_id: int) -> tuple[Job, tuple[Artifact, ...]]:
+    """Give a finished prediction with its files."""
+    row = session.get_one(JobRow, job_id)
     made = session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.kind))
     artifacts = tuple(Artifact(a.kind, a.path, a.sha256, a.sop_instance_uid) for a in made)
     return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs)), artifacts
+
+
+def maker_of(
+    session: Session, case_id: str, sop_instance_uids: Collection[str]
+) -> tuple[Job, tuple[Artifact, ...]] | None:
+    """Give the newest prediction of a case that made one of these objects, or None."""
+    query = (
+        select(JobRow.id)
+        .join(ArtifactRow, ArtifactRow.job_id == JobRow.id)
+        .where(JobRow.case_id == case_id, ArtifactRow.sop_instance_uid.in_(list(sop_instance_uids)))
+        .order_by(JobRow.id.desc())
+    )
+    job_id = session.scalars(query).first()
+    return None if job_id is None else done_by(session, job_id)
 
 
 def made_here(session: Session, sop_instance_uids: Collection[str]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.dicom.assemble import read_case
+from bridge.rt.case import PatientCase
 from bridge.rt.dvh import DvhPolicy
 from bridge.workflow.export import export_case
 from bridge.workflow.jobs import Artifact
@@ -23,6 +24,7 @@ __all__ = [
     "extraction_settings",
     "predict_files",
     "preference_in",
+    "prepared_case",
     "structure_names",
 ]
 
@@ -52,10 +54,7 @@ def predict_files(
     StorageFailure
         A file cannot be read or written.
     """
-    given = read_case(paths)
-    plan_doses = given.plan.doses if given.plan else ()
-    fractions = given.plan.fractions if given.plan and given.plan.fractions else settings.prescription.fractions
-    case = prepare(given.case, plan_doses, fractions, structure_names(settings), settings.prescription.levels)
+    case = prepared_case(paths, settings)
     result = predict_case(
         case,
         predictor,
@@ -67,6 +66,22 @@ def predict_files(
     )
     artifacts = export_case(result, predictor.card, case_id, folder, settings)
     return Predicted(result, tuple(artifacts))
+
+
+def prepared_case(paths: Sequence[Path], settings: Settings) -> PatientCase:
+    """Read CT, RTSTRUCT and perhaps an RTPLAN, name the structures and find the prescription.
+
+    Raises
+    ------
+    Refusal
+        The input cannot be used.
+    StorageFailure
+        A file cannot be read.
+    """
+    given = read_case(paths)
+    plan_doses = given.plan.doses if given.plan else ()
+    fractions = given.plan.fractions if given.plan and given.plan.fractions else settings.prescription.fractions
+    return prepare(given.case, plan_doses, fractions, structure_names(settings), settings.prescription.levels)
 
 
 def preference_in(settings: Settings) -> Preference:

@@ -17,7 +17,7 @@ from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.jobs import Artifact, Job
 from bridge.workflow.schema import DeliveryRow
 
-__all__ = ["Recipient", "approve", "enqueue", "result_folder"]
+__all__ = ["Recipient", "approve", "enqueue", "require_unchanged", "result_folder"]
 
 
 _LONGEST_NAME = 64
@@ -68,12 +68,7 @@ def approve(
         )
     job, artifacts = done
     folder = result_folder(cases_folder, job)
-    for artifact in artifacts:
-        path = folder / artifact.path
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256:
-            raise ApprovalRefusal(
-                "artifact-changed", f"{artifact.path} of case {case_id} is not the file that the bridge wrote."
-            )
+    require_unchanged(folder, artifacts, case_id)
     hashes = {artifact.kind: artifact.sha256 for artifact in artifacts}
     if hashes["objectives"] != objectives_sha256:
         raise ApprovalRefusal(
@@ -83,6 +78,16 @@ def approve(
         )
     audit.append(session, actor, "case-approved", case_id, artifacts=hashes)
     enqueue(session, case_id, folder, artifacts, recipients)
+
+
+def require_unchanged(folder: Path, artifacts: Sequence[Artifact], case_id: str) -> None:
+    """Refuse files that are not those that the bridge wrote (``artifact-changed``)."""
+    for artifact in artifacts:
+        path = folder / artifact.path
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256:
+            raise ApprovalRefusal(
+                "artifact-changed", f"{artifact.path} of case {case_id} is not the file that the bridge wrote."
+            )
 
 
 def result_folder(cases_folder: Path, job: Job) -> Path:

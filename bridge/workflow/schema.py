@@ -10,7 +10,17 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["ArtifactRow", "AuditRow", "Base", "CaseRow", "DeliveryRow", "InstanceRow", "JobRow", "UtcDateTime"]
+__all__ = [
+    "ArtifactRow",
+    "AuditRow",
+    "Base",
+    "CaseRow",
+    "DeliveryRow",
+    "InstanceRow",
+    "JobRow",
+    "ReimportRow",
+    "UtcDateTime",
+]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -117,6 +127,26 @@ class DeliveryRow(Base):
     message: Mapped[str] = mapped_column(Text, default="")
     created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     next_attempt_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ReimportRow(Base):
+    """One dose that came back for a case, and what became of its comparison with a prediction."""
+
+    __tablename__ = "reimports"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    dose_uid: Mapped[str] = mapped_column(String(64))
+    dose_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    plan_uid: Mapped[str] = mapped_column(String(64))
+    plan_sha256: Mapped[str] = mapped_column(String(64))
+    follows: Mapped[bool] = mapped_column(Boolean)
+    state: Mapped[str] = mapped_column(String(20))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

@@ -1,4 +1,4 @@
-"""The worker: queued predictions, one at a time, in a process of its own.
+"""The worker: queued predictions and comparisons, one at a time, in a process of its own.
 
 A model that crashes, hangs or takes all memory takes that process with it and not the node, which goes on receiving.
 """
@@ -11,18 +11,23 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from bridge.rt.errors import BridgeError, Refusal
-from bridge.workflow import jobs
-from bridge.workflow.cases import CaseState, set_state
+from bridge.workflow import jobs, reimport
+from bridge.workflow.cases import CaseState, get_case, set_state
+from bridge.workflow.comparison import compare_files, comparison_folder
 from bridge.workflow.instances import paths_of
 from bridge.workflow.jobs import Artifact, Job
 from bridge.workflow.predict import predict_files, preference_in
+from bridge.workflow.reimport import Reimport
 from bridge.workflow.release import Recipient, enqueue, result_folder
 from bridge.workflow.store import Store
 from config.settings import Settings
@@ -39,7 +44,7 @@ _LONGEST_PREDICTION_S = 900.0
 
 @dataclass
 class _Running:
-    job: Job
+    work: Job | Reimport
     folder: Path
     future: Future[tuple[Artifact, ...]]
     deadline: float
@@ -75,6 +80,7 @@ class Worker:
         """Queue again what a crash interrupted, and warm the process up with its model."""
         with self._store.transaction() as session:
             jobs.recover(session)
+            reimport.recover(session)
         self._open_pool()
 
     def stop(self) -> None:
@@ -83,7 +89,10 @@ class Worker:
             if self._running is not None:
                 self._kill(self._running)
                 with self._store.transaction() as session:
-                    jobs.give_back(session, self._running.job)
+                    if isinstance(self._running.work, Job):
+                        jobs.give_back(session, self._running.work)
+                    else:
+                        reimport.give_back(session, self._running.work)
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
@@ -99,59 +108,79 @@ class Worker:
             self._kill(self._running)
 
     def _take_next(self) -> None:
+        """Take a prediction that waits, or else a comparison."""
         if self._pool is None:
             return
         with self._store.transaction() as session:
-            job = jobs.claim_next(session)
-            paths = paths_of(session, job.inputs) if job else ()
-        if job is None:
-            return
+            work = jobs.claim_next(session) or reimport.claim_next(session)
+            if work is None:
+                return
+            job = work if isinstance(work, Job) else work.job
+            paths = paths_of(session, job.inputs)
+            came_back = () if isinstance(work, Job) else paths_of(session, [work.dose_sha256])
         folder = result_folder(self._cases_folder, job)
         try:
-            future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
+            if isinstance(work, Job):
+                future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
+            else:
+                out = comparison_folder(self._cases_folder, work)
+                (dose,) = came_back
+                future = self._pool.submit(compare_files, paths, folder, work, dose, out, self._settings)
         except BrokenProcessPool as error:  # the process died while it had nothing to do
             future = Future()
             future.set_exception(error)
-        self._running = _Running(job, folder, future, time.monotonic() + _LONGEST_PREDICTION_S)
+        self._running = _Running(work, folder, future, time.monotonic() + _LONGEST_PREDICTION_S)
 
     def _collect(self, running: _Running) -> None:
-        job = running.job
+        work = running.work
         try:
             artifacts = running.future.result()
         except BrokenProcessPool:
-            logger.error("the prediction process died during case %s", job.case_id)
+            logger.error("the prediction process died during case %s", work.case_id)
             with self._store.transaction() as session:
                 jobs.recover(session)
+                reimport.recover(session)
             self._open_pool()
             return
         except BridgeError as error:
             state, case_state = (
                 ("refused", CaseState.REFUSED) if isinstance(error, Refusal) else ("failed", CaseState.FAILED)
             )
-            logger.warning("case %s %s: %s", job.case_id, state, error)
-            self._finish(job, state, case_state, str(error))
+            logger.warning("case %s %s: %s", work.case_id, state, error)
+            self._finish(work, state, case_state, str(error))
             return
         except Exception as error:
             # a bug must not stop the node: the case fails visibly, the log has the trace
-            logger.exception("case %s met a bug", job.case_id)
-            self._finish(job, "failed", CaseState.FAILED, f"internal error ({type(error).__name__}), see the log")
+            logger.exception("case %s met a bug", work.case_id)
+            self._finish(work, "failed", CaseState.FAILED, f"internal error ({type(error).__name__}), see the log")
             return
         with self._store.transaction() as session:
-            if not jobs.is_wanted(session, job):
-                jobs.finish(session, job, "superseded", "the case changed meanwhile")
-                return
-            jobs.finish(session, job, "done", "", artifacts)
-            if self._recipients is None:
-                set_state(session, job.case_id, CaseState.REVIEW, "predicted; waits for approval")
+            if isinstance(work, Job):
+                self._predicted(session, work, running.folder, artifacts)
             else:
-                enqueue(session, job.case_id, running.folder, artifacts, self._recipients)
+                reimport.finish(session, work, "done", comparison_folder(self._cases_folder, work).name, artifacts)
 
-    def _finish(self, job: Job, state: str, case_state: CaseState, reason: str) -> None:
+    def _predicted(self, session: Session, job: Job, folder: Path, artifacts: Sequence[Artifact]) -> None:
+        if not jobs.is_wanted(session, job):
+            jobs.finish(session, job, "superseded", "the case changed meanwhile")
+            return
+        jobs.finish(session, job, "done", "", artifacts)
+        if self._recipients is None:
+            set_state(session, job.case_id, CaseState.REVIEW, "predicted; waits for approval")
+        else:
+            enqueue(session, job.case_id, folder, artifacts, self._recipients)
+        # a dose that was here before the prediction had nothing to be compared with
+        reimport.link_doses(session, get_case(session, job.case_id).study_instance_uid)
+
+    def _finish(self, work: Job | Reimport, state: str, case_state: CaseState, reason: str) -> None:
         with self._store.transaction() as session:
-            wanted = jobs.is_wanted(session, job)
-            jobs.finish(session, job, state, reason)
+            if not isinstance(work, Job):
+                reimport.finish(session, work, state, reason)
+                return
+            wanted = jobs.is_wanted(session, work)
+            jobs.finish(session, work, state, reason)
             if wanted:
-                set_state(session, job.case_id, case_state, reason)
+                set_state(session, work.case_id, case_state, reason)
 
     def _open_pool(self) -> None:
         if self._pool is not None:

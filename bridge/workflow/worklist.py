@@ -8,9 +8,10 @@ from datetime import datetime
 
 from bridge.workflow.cases import list_cases
 from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.reimport import reimports_of
 from bridge.workflow.store import Store
 
-__all__ = ["DeliveryLine", "WorklistRow", "worklist"]
+__all__ = ["DeliveryLine", "ReimportLine", "WorklistRow", "worklist"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class DeliveryLine:
 
 
 @dataclass(frozen=True)
+class ReimportLine:
+    """One dose that came back, and its comparison with the prediction: a folder once it is done, or a reason."""
+
+    dose_uid: str
+    state: str
+    message: str
+
+
+@dataclass(frozen=True)
 class WorklistRow:
     """One case."""
 
@@ -35,6 +45,7 @@ class WorklistRow:
     reason: str
     updated_utc: datetime
     deliveries: tuple[DeliveryLine, ...]
+    reimports: tuple[ReimportLine, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
@@ -55,6 +66,9 @@ def worklist(store: Store) -> Sequence[WorklistRow]:
                 deliveries=tuple(
                     DeliveryLine(row.destination, row.sop_instance_uid, row.state, len(row.attempts_utc), row.message)
                     for row in deliveries_of(session, case.id)
+                ),
+                reimports=tuple(
+                    ReimportLine(row.dose_uid, row.state, row.message) for row in reimports_of(session, case.id)
                 ),
             )
             for case in list_cases(session)

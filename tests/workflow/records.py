@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTPlanStorage, RTStructureSetStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTDoseStorage, RTPlanStorage, RTStructureSetStorage
 
 from bridge.dicom.headers import InstanceHeader
 from bridge.node.instances import Receipt, RecordOutcome, Source, StoredInstance
@@ -18,7 +18,12 @@ from bridge.workflow.store import Store
 STUDY = "1.2.3.4"
 CT_UIDS = tuple(f"{STUDY}.2.{number}" for number in range(1, 6))
 STRUCTURES, PLAN = f"{STUDY}.3.1", f"{STUDY}.5.1"
-_CLASSES = {"CT": CTImageStorage, "RTSTRUCT": RTStructureSetStorage, "RTPLAN": RTPlanStorage}
+_CLASSES = {
+    "CT": CTImageStorage,
+    "RTSTRUCT": RTStructureSetStorage,
+    "RTPLAN": RTPlanStorage,
+    "RTDOSE": RTDoseStorage,
+}
 
 
 def instance(

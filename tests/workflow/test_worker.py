@@ -17,13 +17,13 @@ from sqlalchemy import select
 from bridge.dicom.headers import read_header
 from bridge.dicom.phantom import PhantomStructure
 from bridge.node.instances import Source, StoredInstance
-from bridge.rt.errors import ModelRefusal
-from bridge.workflow import audit, jobs, worker
-from bridge.workflow.cases import CaseState, ensure_case, get_case, set_state
+from bridge.rt.errors import DicomRefusal, ModelRefusal
+from bridge.workflow import audit, jobs, reimport, worker
+from bridge.workflow.cases import CaseState, case_id_of, ensure_case, get_case, set_state
 from bridge.workflow.deliveries import deliveries_of
 from bridge.workflow.instances import SqlInstanceIndex
 from bridge.workflow.release import Recipient, result_folder
-from bridge.workflow.schema import JobRow
+from bridge.workflow.schema import JobRow, ReimportRow
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from config.load import load_settings
@@ -153,6 +153,41 @@ def test_a_bug_fails_the_case_and_not_the_node(room: Room, caplog: pytest.LogCap
     assert room.case(case_id) == (CaseState.FAILED, "internal error (ZeroDivisionError), see the log")
     assert room.job(case_id) == ("failed", 1)
     assert case_id in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (DicomRefusal("dose-summation", "One beam is not a plan."), "refused", "One beam is not a plan. "),
+        (ZeroDivisionError("what it says may name somebody"), "failed", "internal error (ZeroDivisionError), "),
+    ],
+)
+def test_a_comparison_that_does_not_end_well_leaves_the_case_as_it_is(
+    room: Room, error: Exception, state: str, message: str
+) -> None:
+    identity = write_small_phantom(room.folder / "again", patient_id="success").identity
+    case_id = case_id_of(identity.study_instance_uid, identity.structure_set_uid)
+    before = room.case(case_id)
+    with room.store.transaction() as session:
+        done = jobs.last_done(session, case_id)
+        assert done is not None
+        row = ReimportRow(
+            case_id=case_id, job_id=done[0].id, dose_uid="1.2.3", dose_sha256=("a" if state == "refused" else "c") * 64,
+            plan_uid="1.2.4", plan_sha256="b" * 64, follows=True, state="queued", created_utc=datetime.now(UTC),
+        )  # fmt: skip
+        session.add(row)
+    with room.store.transaction() as session:
+        work = reimport.claim_next(session)
+    assert work is not None
+    future: Future[tuple[jobs.Artifact, ...]] = Future()
+    future.set_exception(error)
+    room.worker._running = worker._Running(work, room.cases, future, time.monotonic() + 60)
+    room.worker.tick()
+    with room.store.transaction() as session:
+        row = next(found for found in reimport.reimports_of(session, case_id) if found.id == work.id)
+        assert row.state == state
+        assert row.message.startswith(message)
+    assert room.case(case_id) == before
 
 
 def test_a_process_that_died_while_idle_costs_one_attempt(room: Room) -> None:

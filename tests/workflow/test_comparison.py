@@ -1,0 +1,163 @@
+"""Predicted and optimized held against each other: the differences of two doses that differ by a known factor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from bridge.dicom.phantom import PhantomCase
+from bridge.dicom.read_dose import read_dose
+from bridge.dicom.write_dose import write_rtdose
+from bridge.rt.errors import Refusal
+from bridge.rt.volume import Dose
+from bridge.workflow.comparison import compare_files, comparison_folder
+from bridge.workflow.jobs import Artifact, Job
+from bridge.workflow.predict import predict_files, preference_in
+from bridge.workflow.reimport import Reimport
+from config.load import load_settings
+from models.registry import load_model
+from tests.phantom import PROVENANCE, edit, write_small_phantom
+
+SETTINGS = load_settings(None, {"prescription": {"fractions": 30}})
+PLAN_UID, DOSE_UID = "1.2.3.7", "1.2.3.8"
+FACTOR = 0.9
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhantomCase, Path, tuple[Artifact, ...]]:
+    folder = tmp_path_factory.mktemp("predicted")
+    phantom = write_small_phantom(folder / "dicom")
+    made = predict_files(
+        phantom.paths, load_model("geometric"), preference_in(SETTINGS), "abc", folder / "result", SETTINGS
+    )
+    return phantom, folder / "result", made.artifacts
+
+
+@pytest.fixture
+def dose(predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], tmp_path: Path) -> Path:
+    """The predicted dose times a factor, as if a planning system had made it."""
+    phantom, results, _ = predicted
+    before = read_dose(results / "rtdose.dcm")
+    write_rtdose(
+        Dose(before.values * FACTOR, before.grid), phantom.identity, PROVENANCE, plan_uid=PLAN_UID, bits=32,
+        sop_instance_uid=DOSE_UID, series_instance_uid="1.2.3.80", path=tmp_path / "RD.dcm",
+    )  # fmt: skip
+    return tmp_path / "RD.dcm"
+
+
+def work(artifacts: tuple[Artifact, ...], follows: bool = True) -> Reimport:
+    return Reimport(1, Job(1, "abc", "1" * 64, ()), artifacts, "2" * 64, "3" * 64, follows)
+
+
+def compare(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], dose: Path, follows: bool = True
+) -> tuple[str, dict[str, object]]:
+    phantom, results, artifacts = predicted
+    out = dose.parent / "comparison"
+    made = compare_files(phantom.paths, results, work(artifacts, follows), dose, out, SETTINGS)
+    assert {artifact.path for artifact in made} == {path.name for path in out.iterdir()} == {"report.html", "dvh.json"}
+    return (out / "report.html").read_text(), json.loads((out / "dvh.json").read_text())
+
+
+def test_a_dose_scaled_by_a_factor_differs_by_just_that(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], dose: Path
+) -> None:
+    _, content = compare(predicted, dose)
+    before = json.loads((predicted[1] / "dvh.json").read_text())["structures"]
+    rows = {row["roi_number"]: row for row in content["optimized_less_predicted"]}  # type: ignore[attr-defined]
+    assert set(rows) == {1, 2, 3, 4}
+    for row, after in zip(before, content["structures"], strict=True):  # type: ignore[call-overload]
+        mean_gy = row["metrics"]["mean_gy"]
+        assert after["metrics"]["mean_gy"] == pytest.approx(FACTOR * mean_gy, rel=1e-4)
+        found = rows[row["roi_number"]]
+        assert found["mean_dose_gy"] == pytest.approx((FACTOR - 1.0) * mean_gy, rel=1e-3)
+        assert found["mean_signed_gy"] == pytest.approx(-found["mean_abs_gy"])
+
+
+def test_the_report_shows_what_was_asked_predicted_and_optimized(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], dose: Path
+) -> None:
+    html, _ = compare(predicted, dose)
+    assert html.count(", optimized</title>") == 4
+    assert html.count('<g class="asked">') == 1
+    assert "SpinalCord upper" in html
+    assert DOSE_UID in html
+    assert PLAN_UID in html
+    assert "NOT FOR CLINICAL USE" in html
+    assert "plan-not-linked" not in html
+
+
+def test_a_plan_that_does_not_follow_ours_is_a_warning(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], dose: Path
+) -> None:
+    html, _ = compare(predicted, dose, follows=False)
+    assert "plan-not-linked" in html
+
+
+def another_patient(dataset: pydicom.Dataset) -> None:
+    dataset.PatientID = "SOMEBODY-ELSE"
+
+
+def another_study(dataset: pydicom.Dataset) -> None:
+    dataset.StudyInstanceUID = "1.2.3.4"
+
+
+def another_frame(dataset: pydicom.Dataset) -> None:
+    dataset.FrameOfReferenceUID = "1.2.3.4"
+
+
+def one_beam(dataset: pydicom.Dataset) -> None:
+    dataset.DoseSummationType = "BEAM"
+
+
+def another_structure_set(dataset: pydicom.Dataset) -> None:
+    reference = pydicom.Dataset()
+    reference.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    reference.ReferencedSOPInstanceUID = "1.2.3.4"
+    dataset.ReferencedStructureSetSequence = [reference]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (another_patient, "two-patients"),
+        (another_study, "two-patients"),
+        (another_frame, "frame-of-reference"),
+        (another_structure_set, "other-structure-set"),
+        (one_beam, "dose-summation"),
+    ],
+)
+def test_what_does_not_belong_to_the_prediction_is_refused(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]],
+    dose: Path,
+    change: Callable[[pydicom.Dataset], None],
+    code: str,
+) -> None:
+    edit(dose, change)
+    with pytest.raises(Refusal) as raised:
+        compare(predicted, dose)
+    assert raised.value.code == code
+    assert "SOMEBODY-ELSE" not in str(raised.value)
+    assert not (dose.parent / "comparison").exists()
+
+
+def test_a_prediction_that_was_changed_is_not_compared_with(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], dose: Path
+) -> None:
+    phantom, results, artifacts = predicted
+    changed = (*artifacts[1:], replace(artifacts[0], sha256="0" * 64))
+    with pytest.raises(Refusal) as raised:
+        compare_files(phantom.paths, results, work(changed), dose, dose.parent / "comparison", SETTINGS)
+    assert raised.value.code == "artifact-changed"
+
+
+def test_two_doses_of_one_case_lie_apart(tmp_path: Path) -> None:
+    one, other = work(()), replace(work(()), dose_sha256="4" * 64)
+    folders = [comparison_folder(tmp_path, item) for item in (one, other)]
+    assert folders[0] != folders[1]
+    assert {folder.parent for folder in folders} == {tmp_path / "abc"}

@@ -1,0 +1,69 @@
+"""The demonstration end to end: with an engine in closed form, and with the real one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from bridge.cli import main
+from bridge.rt.errors import Failure
+from bridge.workflow.demo import require_planning, run_demo
+from config.load import load_settings
+from esapi_stub.engine.engine import EngineSettings, PencilBeamEngine
+from tests.esapi_stub.engine.phantoms import needs_pyradplan
+from tests.esapi_stub.fake_engine import FakeEngine
+
+pytestmark = pytest.mark.timeout(240)
+
+SETTINGS = load_settings(None, {"prescription": {"fractions": 35}, "prediction": {"model": "geometric"}})
+
+
+def test_the_loop_closes_by_references(tmp_path: Path) -> None:
+    said: list[str] = []
+    report = run_demo(tmp_path / "out", SETTINGS, FakeEngine(), said.append)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dicom", "result", "plan", "comparison"}
+    text = "\n".join(said)
+    for step in ("C-STORE", "predicted by geometric", "approved", "planned in esapi_stub", "linked to its case"):
+        assert step in text
+    steps = [line for line in said if re.match(r" *\d+\.\d s  ", line)]
+    assert len(steps) == 8
+    assert re.search(r"PTV_7000: D95% \d+\.\d Gy predicted, \d+\.\d Gy optimized", text)
+    assert said[-1] == str(report.resolve())
+    html = report.read_text()
+    assert html.count(", optimized</title>") == 7
+    assert "plan-not-linked" not in html
+    plan = pydicom.dcmread(tmp_path / "out" / "plan" / "rtplan.dcm")
+    given = pydicom.dcmread(tmp_path / "out" / "result" / "rtplan.dcm")
+    assert plan.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID == given.SOPInstanceUID
+    dose = pydicom.dcmread(tmp_path / "out" / "plan" / "rtdose.dcm")
+    assert str(dose.SOPInstanceUID) in html
+
+
+@needs_pyradplan
+def test_the_real_engine_plans_the_phantom_and_it_can_be_run_again(tmp_path: Path) -> None:
+    """Coarser than the command's own, for speed."""
+    engine = PencilBeamEngine(EngineSettings(dose_grid_mm=6.0, beamlet_mm=10.0))
+    for _ in range(2):
+        said: list[str] = []
+        run_demo(tmp_path / "out", SETTINGS, engine, said.append)
+        found = dict(re.findall(r"(\w+): (?:D95%|mean) [\d.]+ Gy predicted, ([\d.]+) Gy optimized", "\n".join(said)))
+        assert 66.0 < float(found["PTV_7000"]) < 74.0
+        assert 52.0 < float(found["PTV_5600"]) < 62.0
+        assert float(found["Brainstem"]) < 40.0
+
+
+def test_without_the_engine_it_refuses_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyRadPlan", None)
+    with pytest.raises(Failure, match=r"pyRadPlan is not installed: .*fdp-bridge\[planning\]"):
+        require_planning()
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 4
+    assert "pyRadPlan" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
