@@ -1,15 +1,18 @@
 """How much of a known dose survives objectives and optimizer: DVHs -> objectives -> engine -> DVHs again.
 
-    python -m tests.benchmarks.conversion --data DIR --patients N --out DIR [--arms NAME ...] [--processes N]
+    python -m tests.benchmarks.conversion --data DIR --patients N --out DIR [--doses NAME ...] [--arms NAME ...]
 
-The known dose is (engine) one that the engine made from the goals of config/protocols/head_and_neck.yaml, so that it
-can be reached, and (clinical) OpenKBP's reference plan, which this engine's beams never made. Nine beams, beamlets of
-7 mm, a dose grid of 5 mm. The DVHs of what was asked and of what came out are of one policy, from contours along the
-voxels of OpenKBP's masks.
+Three known doses. Two were made by the engine itself from config/protocols/head_and_neck.yaml, so that they can be
+reached: ``limits`` from its goals and a fall-off outside the targets, and ``pressed`` from the same with the mean dose
+of every organ pressed down at a thousandth of the targets' priority, as planners do when the goals are met. A dose that
+only keeps limits has room below it, and upper objectives are inequalities: what comes out lower than asked there is
+sparing and no misfit. ``clinical`` is OpenKBP's reference plan, which this engine's beams never made. Nine beams,
+beamlets of 7 mm, a dose grid of 5 mm. The DVHs of what was asked and of what came out are of one policy, from contours
+along the voxels of OpenKBP's masks.
 
 Every patient, dose and arm is one JSON file in the folder; those that are there with the same settings are not done
-again. The dose influences stay beside them, some 500 MB a patient, and may be deleted. The table goes to the standard
-output.
+again; after a change of the code, take another folder. The dose influences stay beside them, some 500 MB a patient, and
+may be deleted. The table goes to the standard output.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from bridge.rt.volume import Dose
 from config.protocol import load_protocol
 from esapi_stub.engine.engine import EngineSettings, PencilBeamEngine
 from esapi_stub.engine.objectives import AUTOMATIC_NORMAL_TISSUE
+from esapi_stub.planning import MeanObjective
 from models.openkbp.reader import list_patients, patient_folder
 from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
@@ -55,9 +59,13 @@ from tests.benchmarks.conversion_plan import (
 from tests.benchmarks.conversion_table import markdown
 
 PROTOCOL = "head_and_neck"
-SOURCES = ("engine", "clinical")
+SOURCES = ("limits", "pressed", "clinical")
 PROVENANCE = Provenance(__version__, "", "", "", {}, datetime(2026, 1, 1, tzinfo=UTC), {})
 LARGEST_CHANGE_PERCENT = 10.0
+PRESSING_PRIORITY = 0.1
+
+_COMMON = (load_protocol(PROTOCOL), AUTOMATIC_NORMAL_TISSUE, EngineSettings())
+"""What every row depends on."""
 
 ALL_ORGANS = ("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Esophagus", "Larynx", "Bone_Mandible")
 
@@ -99,8 +107,9 @@ def measure(job: Job) -> str:
     engine = PencilBeamEngine(EngineSettings(cache=job.out / "influence"))
     planner = Planner(case, engine)
     doses = {"clinical": case.dose}
-    if job.missing["engine"]:
-        doses["engine"] = _protocol_dose(planner, job.out)
+    for source in ("limits", "pressed"):
+        if job.missing.get(source):
+            doses[source] = _protocol_dose(planner, job.out, pressed=source == "pressed")
     sets: dict[tuple[str, str], tuple[ObjectiveSet, Mapping[str, Dvh], float]] = {}
     for source, arms in job.missing.items():
         if not arms:
@@ -133,7 +142,10 @@ def _planned_row(
     return {
         "organs": {name: asdict(organ_difference(requested[name], optimized[name])) for name in organs},
         "targets": {
-            level.roi_name: target_difference(requested[level.roi_name], optimized[level.roi_name])
+            level.roi_name: {
+                **target_difference(requested[level.roi_name], optimized[level.roi_name]),
+                "prescribed": level.dose_gy,
+            }
             for level in planner.case.prescription.levels
         },
         "objectives": len(objectives.objectives),
@@ -152,17 +164,20 @@ def _extracted(case: ConversionCase, dose: Dose, dvhs: Sequence[Dvh], settings: 
     )  # fmt: skip
 
 
-def _protocol_dose(planner: Planner, out: Path) -> Dose:
+def _protocol_dose(planner: Planner, out: Path, *, pressed: bool) -> Dose:
     """Give the dose that the engine makes from protocol goals and a fall-off outside the targets."""
-    path = out / f"{planner.case.id}.protocol.npz"
-    key = sha256(repr((load_protocol(PROTOCOL), AUTOMATIC_NORMAL_TISSUE, EngineSettings())).encode()).hexdigest()
+    case = planner.case
+    path = out / f"{case.id}.{'pressed' if pressed else 'limits'}.npz"
+    key = sha256(repr((pressed, PRESSING_PRIORITY, *_COMMON)).encode()).hexdigest()
     if path.exists():
         with np.load(path, allow_pickle=False) as file:
             if str(file["key"]) == key:
-                grid = Grid(file["values"].shape, file["affine"], planner.case.ct.grid.frame_of_reference_uid)
-                return Dose(file["values"], grid)
-    clinical = prepare_dvhs(planner.case.structures, planner.case.dose.grid, POLICY).dvhs(planner.case.dose)
-    goals = protocol_objectives(planner.case, load_protocol(PROTOCOL), clinical)
+                values = file["values"]
+                return Dose(values, Grid(values.shape, file["affine"], case.ct.grid.frame_of_reference_uid))
+    clinical = prepare_dvhs(case.structures, case.dose.grid, POLICY).dvhs(case.dose)
+    goals = protocol_objectives(case, load_protocol(PROTOCOL), clinical)
+    if pressed:
+        goals += [MeanObjective(one.number, 0.0, PRESSING_PRIORITY) for one in case.structures if one.kind == "organ"]
     plan, _ = planner.optimize(goals, AUTOMATIC_NORMAL_TISSUE)
     np.savez(path, values=plan.dose.values, affine=plan.dose.grid.affine, key=np.array(key))
     return plan.dose
@@ -170,7 +185,7 @@ def _protocol_dose(planner: Planner, out: Path) -> Dose:
 
 def key_of(arm: str) -> str:
     """Give the hash of what a row depends on."""
-    parts = (ARMS[arm], LARGEST_CHANGE_PERCENT, load_protocol(PROTOCOL), AUTOMATIC_NORMAL_TISSUE, EngineSettings())
+    parts = (ARMS[arm], LARGEST_CHANGE_PERCENT, PRESSING_PRIORITY, *_COMMON)
     return sha256(repr(parts).encode()).hexdigest()
 
 
@@ -185,11 +200,13 @@ def _write(path: Path, row: Mapping[str, Any]) -> None:
     part.replace(path)
 
 
-def finished(out: Path, patients: Sequence[str], arms: Sequence[str]) -> dict[tuple[str, str, str], dict[str, Any]]:
+def finished(
+    out: Path, patients: Sequence[str], sources: Sequence[str], arms: Sequence[str]
+) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Give the rows that are there, by patient, source and arm."""
     rows = {}
     for patient in patients:
-        for source in SOURCES:
+        for source in sources:
             for arm in arms:
                 path = out / row_name(patient, source, arm)
                 if path.exists():
@@ -205,6 +222,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of OpenKBP, or of patients")
     parser.add_argument("--patients", type=int, default=10, help="the first so many of the validation set")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--doses", nargs="+", choices=SOURCES, default=SOURCES)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table-only", action="store_true", help="print the table of what is there")
@@ -213,16 +231,17 @@ def main() -> None:
     paths = list_patients(patient_folder(given.data, "validation"))[: given.patients]
     patients = [path.name.removesuffix(".npz") for path in paths]
     if not given.table_only:
-        _run(paths, given.out, given.arms, given.processes)
-    print(markdown(list(finished(given.out, patients, given.arms).values()), SOURCES, given.arms))  # noqa: T201
+        _run(paths, given.out, given.doses, given.arms, given.processes)
+    rows = finished(given.out, patients, given.doses, given.arms)
+    print(markdown(list(rows.values()), given.doses, given.arms))  # noqa: T201
 
 
-def _run(paths: Sequence[Path], out: Path, arms: Sequence[str], processes: int) -> None:
-    done = finished(out, [path.name.removesuffix(".npz") for path in paths], arms)
+def _run(paths: Sequence[Path], out: Path, sources: Sequence[str], arms: Sequence[str], processes: int) -> None:
+    done = finished(out, [path.name.removesuffix(".npz") for path in paths], sources, arms)
     jobs = []
     for path in paths:
         patient = path.name.removesuffix(".npz")
-        missing = {source: tuple(arm for arm in arms if (patient, source, arm) not in done) for source in SOURCES}
+        missing = {source: tuple(arm for arm in arms if (patient, source, arm) not in done) for source in sources}
         if any(missing.values()):
             jobs.append(Job(path, out, missing))
     # numba reads it when it is imported, in the processes to come

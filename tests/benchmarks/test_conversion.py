@@ -98,7 +98,7 @@ class TestDifferences:
     def test_targets_are_compared_at_their_own_volumes(self) -> None:
         found = target_difference(ramp_dvh(1, "PTV", 60.0, 70.0), ramp_dvh(1, "PTV", 60.0, 80.0))
         # D_v is low + (1 - v) of the span
-        assert found == pytest.approx({"d98": 0.2, "d95": 0.5, "d2": 9.8, "requested_d95": 60.5}, abs=1e-2)
+        assert found == pytest.approx({"d98": 0.2, "d95": 0.5, "d2": 9.8, "optimized_d95": 61.0}, abs=1e-2)
 
 
 def test_protocol_goals_become_objectives_of_the_structures_that_there_are() -> None:
@@ -154,9 +154,9 @@ def test_the_engine_asked_directly_gives_the_dose_of_a_plan_in_the_stub() -> Non
 
 def row(patient: str, arm: str, absolute: float, d95: float) -> dict[str, object]:
     organ = {"absolute": absolute, "misfit": 0.5, "sparing": absolute - 0.5, "mean_dose": 1.0, "near_maximum": 0.1}
-    target = {"d98": 0.1, "d95": d95, "d2": 0.3, "requested_d95": 70.0}
+    target = {"d98": 0.1, "d95": d95, "d2": 0.3, "optimized_d95": 69.5, "prescribed": 70.0}
     return {
-        "patient": patient, "source": "engine", "arm": arm, "organs": {"A": organ, "B": organ},
+        "patient": patient, "source": "limits", "arm": arm, "organs": {"A": organ, "B": organ},
         "targets": {"PTV": target}, "objectives": 10, "optimize_s": 3.0,
     }  # fmt: skip
 
@@ -164,14 +164,14 @@ def row(patient: str, arm: str, absolute: float, d95: float) -> dict[str, object
 def test_the_table_is_of_the_patients_that_every_arm_has() -> None:
     rows = [row("pt_1", "a", 1.0, 0.2), row("pt_2", "a", 3.0, -0.4), row("pt_3", "a", 9.0, 9.0)]
     rows += [row("pt_1", "b", 2.0, 0.0), row("pt_2", "b", 2.0, 0.0)]
-    first, second = markdown(rows, ["engine", "clinical"], ["a", "b"]).splitlines()[2:]
+    first, second = markdown(rows, ["limits", "clinical"], ["a", "b"]).splitlines()[2:]
     assert [cell.strip() for cell in first.split("|")[1:-1]] == [
-        "engine", "a", "2", "2.00 ± 1.41", "0.50", "1.50", "+1.00", "+0.10",
-        "0.30", "0.40", "+0.10", "-0.10", "+0.30", "10", "3",
+        "limits", "a", "2", "2.00 ± 1.41", "0.50", "1.50", "+1.00", "+0.10",
+        "0.30", "0.40", "+0.10", "-0.10", "+0.30", "-0.50", "10", "3",
     ]  # fmt: skip
-    assert second.startswith("| engine | b | 2 | 2.00 ± 0.00 |")
+    assert second.startswith("| limits | b | 2 | 2.00 ± 0.00 |")
 
 
 def test_a_row_is_known_again_by_its_settings() -> None:
     assert key_of("defaults") != key_of("4 points")
-    assert row_name("pt_1", "engine", "margin of 3 %") == "pt_1.engine.margin-of-3-percent.json"
+    assert row_name("pt_1", "limits", "margin of 3 %") == "pt_1.limits.margin-of-3-percent.json"
