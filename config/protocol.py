@@ -24,8 +24,9 @@ class TargetGoal(Section):
 
     Attributes
     ----------
-    only_highest
-        Whether it is a goal of the highest level alone: beside a higher level a target must be hotter than its own.
+    of_highest
+        Whether the percent are of the plan's highest prescription: beside it, another target must be hotter than its
+        own.
     source
         Key of the protocol's sources.
     """
@@ -33,7 +34,7 @@ class TargetGoal(Section):
     volume_percent: Percent
     operator: Literal["lower", "upper"]
     dose_percent: Annotated[float, Field(ge=50, le=200)]
-    only_highest: bool = False
+    of_highest: bool = False
     source: str
 
 

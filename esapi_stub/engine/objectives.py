@@ -219,8 +219,9 @@ def _sampled(patient: PlanningPatient, roi_number: int, body: NDArray[np.int64])
     if samples is None:
         return None
     index = patient.ct.grid.indices(samples.points_mm)
-    nearest = np.rint(index).astype(np.int64).clip(0, np.array(patient.body.shape) - 1)
-    inside = patient.body[tuple(nearest.T)]
+    nearest, last = np.rint(index).astype(np.int64), np.array(patient.body.shape) - 1
+    inside = (nearest == nearest.clip(0, last)).all(axis=1)
+    inside[inside] = patient.body[tuple(nearest[inside].T)]
     if not inside.any():
         return None
     matrix = trilinear_matrix(index[inside], patient.body.shape)[:, body]

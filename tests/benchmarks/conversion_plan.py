@@ -135,14 +135,13 @@ def _planned(objective: asked.Objective, number: int) -> PlannedObjective:
 def protocol_objectives(case: ConversionCase, protocol: Protocol, dvhs: Sequence[Dvh]) -> list[PlannedObjective]:
     """Give a protocol's goals as objectives; DVHs of any dose tell the volumes."""
     found: list[PlannedObjective] = []
-    highest = case.prescription.highest_gy
     for level in case.prescription.levels:
         for goal in protocol.targets:
-            if level.dose_gy == highest or not goal.only_highest:
-                dose_gy = level.dose_gy * goal.dose_percent / 100.0
-                found.append(
-                    PointObjective(level.roi_number, goal.operator, dose_gy, goal.volume_percent, PROTOCOL_PRIORITY)
-                )
+            full_gy = case.prescription.highest_gy if goal.of_highest else level.dose_gy
+            dose_gy = full_gy * goal.dose_percent / 100.0
+            found.append(
+                PointObjective(level.roi_number, goal.operator, dose_gy, goal.volume_percent, PROTOCOL_PRIORITY)
+            )
     volumes_cc = {dvh.roi_name: dvh.covered_cc for dvh in dvhs}
     for structure in case.structures:
         for organ_goal in protocol.organs.get(structure.name, ()):
