@@ -68,8 +68,9 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        goals = (*self.targets, *(goal for of_one in self.organs.values() for goal in of_one))
-        unknown = sorted({goal.source for goal in goals} - set(self.sources))
+        used = {goal.source for goal in self.targets}
+        used |= {goal.source for of_one in self.organs.values() for goal in of_one}
+        unknown = sorted(used - set(self.sources))
         if unknown:
             raise ValueError(f"the source {unknown[0]!r} is not among the sources")
         names = StructureNames.load()

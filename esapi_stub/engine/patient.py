@@ -120,7 +120,7 @@ def patient_on_grid(ct: CtVolume, structures: Sequence[Structure], spacing_mm: f
 def _sample_mm(mask: VoxelArray, grid: Grid) -> float:
     """Choose the distance of samples: that of the voxels, or what gives a small structure enough of them."""
     volume_mm3 = 1000.0 * grid.voxel_cc * float(mask.sum())
-    return min(min(grid.spacing_mm), max((volume_mm3 / _LEAST_SAMPLES) ** (1.0 / 3.0), _FINEST_MM))
+    return min(*grid.spacing_mm, max(float(np.cbrt(volume_mm3 / _LEAST_SAMPLES)), _FINEST_MM))
 
 
 def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:
