@@ -110,20 +110,15 @@ def measure(job: Job) -> str:
     for source in ("limits", "pressed"):
         if job.missing.get(source):
             doses[source] = _protocol_dose(planner, job.out, pressed=source == "pressed")
-    sets: dict[tuple[str, str], tuple[ObjectiveSet, Mapping[str, Dvh], float]] = {}
     for source, arms in job.missing.items():
-        if not arms:
-            continue
-        dvhs = prepare_dvhs(case.structures, doses[source].grid, POLICY).dvhs(doses[source])
+        dvhs = prepare_dvhs(case.structures, doses[source].grid, POLICY).dvhs(doses[source]) if arms else ()
         for arm in arms:
             begun = time.perf_counter()
             objectives = _extracted(case, doses[source], dvhs, ARMS[arm].settings)
-            sets[source, arm] = objectives, {dvh.roi_name: dvh for dvh in dvhs}, time.perf_counter() - begun
-    planner.make([objectives for objectives, *_ in sets.values()])
-    for (source, arm), (objectives, requested, extract_s) in sets.items():
-        row = _planned_row(planner, objectives, requested, ARMS[arm].second_pass)
-        row |= {"patient": case.id, "source": source, "arm": arm, "key": key_of(arm), "extract_s": extract_s}
-        _write(job.out / row_name(case.id, source, arm), row)
+            extract_s = time.perf_counter() - begun
+            row = _planned_row(planner, objectives, {dvh.roi_name: dvh for dvh in dvhs}, ARMS[arm].second_pass)
+            row |= {"patient": case.id, "source": source, "arm": arm, "key": key_of(arm), "extract_s": extract_s}
+            _write(job.out / row_name(case.id, source, arm), row)
     return case.id
 
 

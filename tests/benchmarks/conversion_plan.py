@@ -53,14 +53,6 @@ class Planner:
         self._prepared: PreparedDvhs | None = None
         self._prepared_count = 0
 
-    def make(self, sets: Sequence[ObjectiveSet]) -> None:
-        """Make the derived structures of several sets at once: the engine prepares the patient anew for new ones."""
-        for objectives in sets:
-            for recipe in objectives.derived_structures:
-                if recipe not in self._derived:
-                    number = FIRST_DERIVED_NUMBER + len(self._derived)
-                    self._derived[recipe] = _shaped(recipe, self._named, number)
-
     def optimize(
         self,
         objectives: Sequence[PlannedObjective],
@@ -76,8 +68,10 @@ class Planner:
         return self._engine.optimize(problem, start=start), time.perf_counter() - begun
 
     def planned(self, objectives: ObjectiveSet) -> tuple[PlannedObjective, ...]:
-        """Give a set of objectives as the engine takes them."""
-        self.make([objectives])
+        """Give a set of objectives as the engine takes them; for new derived structures it lays its grid anew."""
+        for recipe in objectives.derived_structures:
+            if recipe not in self._derived:
+                self._derived[recipe] = _shaped(recipe, self._named, FIRST_DERIVED_NUMBER + len(self._derived))
         derived = {recipe.name: self._derived[recipe].number for recipe in objectives.derived_structures}
         return tuple(
             _planned(one, derived[one.roi_name] if one.roi_number is None else one.roi_number)
