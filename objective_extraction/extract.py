@@ -178,6 +178,8 @@ class _Extraction:
 
     def take_ring(self) -> None:
         """Ask for the fall-off around the targets."""
+        if not self.settings.ring_volumes_percent:
+            return
         if self.external is None:
             self.findings.append(notes.no_ring())
             return

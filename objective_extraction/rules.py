@@ -52,11 +52,13 @@ def organ_objectives(
         Whether it is a parallel organ.
     whole
         The organ and its DVH, where ``structure`` is only its part outside the targets: its maximum is asked for
-        too, or nothing would bound the dose of a serial organ where it meets a target.
+        too, or nothing would bound the dose of a serial organ where it meets a target. Without any volumes in the
+        settings there is no point at all.
     """
     margin = settings.margin_percent
     points = _distinct_points(_curve(dvh, settings.volumes_percent), settings)
-    maximum = [] if whole is None else _distinct_points(_curve(whole[1], (0.0,)), settings)
+    of_whole = [] if whole is None or not settings.volumes_percent else _curve(whole[1], (0.0,))
+    maximum = _distinct_points(of_whole, settings)
     ask_mean = mean and _matters(dvh.mean_gy, settings)
     as_line = settings.organ_form == "line" and bool(points)
     parts = (1 if as_line else len(points)) + len(maximum) + ask_mean

@@ -23,7 +23,7 @@ class ExtractionSettings:
     Attributes
     ----------
     volumes_percent
-        Volumes of an organ's upper objectives; 0 asks for D0.03cc.
+        Volumes of an organ's upper objectives; 0 asks for D0.03cc. None: organs get mean doses only.
     minimum_dose_gy, minimum_step_gy
         An objective below the one, or closer than the other to the one before it, says nothing and is left out.
     margin_percent
@@ -38,7 +38,7 @@ class ExtractionSettings:
     target_lower_volumes_percent, target_upper_limits
         Volumes of a target's objectives.
     ring_inner_mm, ring_outer_mm, ring_volumes_percent
-        The ring around all targets, and the volumes of its upper objectives.
+        The ring around all targets, and the volumes of its upper objectives; without volumes there is no ring.
     target_priority, organ_total_priority, ring_total_priority
         Of each target objective; of all objectives of one organ, or of the ring, together.
     """

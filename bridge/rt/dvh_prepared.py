@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bridge.rt.arrays import FloatArray, Points
+from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import require_same_frame
 from bridge.rt.errors import GeometryRefusal
 from bridge.rt.grid import Grid
+from bridge.rt.interpolation import trilinear_matrix
 from bridge.rt.sampling import StructureSamples, sample_structure
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
@@ -108,7 +109,7 @@ def prepare_dvhs(structures: Sequence[Structure], grid: Grid, policy: DvhPolicy 
         )
         points.append(index[kept])
         first += len(kept)
-    return PreparedDvhs(grid, tuple(entries), _interpolation(np.concatenate(points), grid.shape))
+    return PreparedDvhs(grid, tuple(entries), trilinear_matrix(np.concatenate(points), grid.shape))
 
 
 def _drawn(samples: StructureSamples, inside: NDArray[np.intp]) -> tuple[NDArray[np.intp], FloatArray]:
@@ -121,24 +122,6 @@ def _drawn(samples: StructureSamples, inside: NDArray[np.intp]) -> tuple[NDArray
     share = total / count
     chosen = np.searchsorted(np.cumsum(volume), (np.arange(count) + 0.5) * share).clip(max=len(inside) - 1)
     return inside[chosen], np.full(count, share)
-
-
-def _interpolation(index: Points, shape: tuple[int, int, int]) -> sparse.csr_array:
-    """Make the matrix that takes voxel values to trilinear values at fractional voxel indices ``(n, 3)``."""
-    count = len(index)
-    last = np.array(shape) - 1
-    low = np.floor(index).astype(np.int64).clip(0, np.maximum(last - 1, 0))
-    high = np.minimum(low + 1, last)
-    part = (index - low).clip(0.0, 1.0)
-    strides = np.array([shape[1] * shape[2], shape[2], 1])
-    columns = np.empty((count, 8), dtype=np.int32)
-    weights = np.empty((count, 8), dtype=np.float32)
-    for corner in range(8):
-        upper = np.array([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dtype=bool)
-        columns[:, corner] = np.where(upper, high, low) @ strides
-        weights[:, corner] = np.where(upper, part, 1.0 - part).prod(axis=1)
-    rows = np.arange(0, 8 * count + 1, 8, dtype=np.int32)
-    return sparse.csr_array((weights.ravel(), columns.ravel(), rows), shape=(count, int(np.prod(shape))))
 
 
 def _measured(entry: _Entry, at_samples: NDArray[np.float32]) -> Dvh:

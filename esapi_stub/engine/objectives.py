@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from bridge.rt.arrays import FloatArray
 from bridge.rt.errors import StructureRefusal
+from bridge.rt.interpolation import trilinear_matrix
 from esapi_stub.engine.patient import PlanningPatient
 from esapi_stub.engine.penalties import GeudPenalty, LimitPenalty, MeanPenalty, Penalty, PointPenalty
 from esapi_stub.planning import (
@@ -30,28 +31,53 @@ AUTOMATIC_NORMAL_TISSUE = NormalTissueObjective(
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """Where the objectives of one structure look at the dose.
+
+    Attributes
+    ----------
+    voxels
+        Positions among the voxels of the dose function.
+    share
+        Part of the structure in each voxel, or at each sample; sums to 1.
+    interpolation
+        From the dose in the voxels to that at the samples; None where the voxels themselves are looked at.
+    """
+
+    voxels: NDArray[np.int64]
+    share: FloatArray
+    interpolation: sparse.csr_array | None = None
+
+    def dose(self, dose_gy: FloatArray) -> FloatArray:
+        """Give what the objectives see of the dose in the function's voxels."""
+        there = dose_gy[self.voxels]
+        return there if self.interpolation is None else np.asarray(self.interpolation @ there, dtype=np.float64)
+
+    def slope(self, by_seen: FloatArray) -> FloatArray:
+        """Give the derivatives by the dose in the view's voxels from those by what is seen."""
+        return by_seen if self.interpolation is None else np.asarray(self.interpolation.T @ by_seen, dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Term:
-    """One objective: a penalty, its weight and its voxels.
+    """One objective: a penalty, its weight and its view of the dose.
 
     Attributes
     ----------
     roi_number
         The structure's; None for the normal tissue objective.
     penalty
-        Of the dose in the voxels.
+        Of the dose that is seen.
     weight
         The priority.
-    voxels
-        Positions among the voxels of the dose function.
-    share
-        Part of the structure in each of them; sums to 1.
+    view
+        One and the same for all objectives of a structure.
     """
 
     roi_number: int | None
     penalty: Penalty
     weight: float
-    voxels: NDArray[np.int64]
-    share: FloatArray
+    view: View
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,19 +98,31 @@ class DoseFunction:
     def __call__(self, dose_gy: FloatArray) -> tuple[float, FloatArray]:
         """Give value (Gy² times priority) and gradient by the dose in the function's voxels."""
         total, gradient = 0.0, np.zeros_like(dose_gy)
-        for term in self.terms:
-            value, slope = term.penalty(dose_gy[term.voxels], term.share)
-            total += term.weight * value
-            gradient[term.voxels] += term.weight * slope  # the voxels of a term are all different
+        for view, terms in self._by_view().items():
+            seen = view.dose(dose_gy)
+            slope = np.zeros_like(seen)
+            for term in terms:
+                value, of_term = term.penalty(seen, view.share)
+                total += term.weight * value
+                slope += term.weight * of_term
+            gradient[view.voxels] += view.slope(slope)  # the voxels of a view are all different
         return total, gradient
 
     def parts(self, dose_gy: FloatArray) -> dict[int | None, float]:
         """Give the part of each structure by its number; that of the normal tissue objective is under None."""
         parts: dict[int | None, float] = {}
-        for term in self.terms:
-            value, _ = term.penalty(dose_gy[term.voxels], term.share)
-            parts[term.roi_number] = parts.get(term.roi_number, 0.0) + term.weight * value
+        for view, terms in self._by_view().items():
+            seen = view.dose(dose_gy)
+            for term in terms:
+                value, _ = term.penalty(seen, view.share)
+                parts[term.roi_number] = parts.get(term.roi_number, 0.0) + term.weight * value
         return parts
+
+    def _by_view(self) -> dict[View, list[Term]]:
+        found: dict[View, list[Term]] = {}
+        for term in self.terms:
+            found.setdefault(term.view, []).append(term)
+        return found
 
     def weighted(self, factors: Mapping[int | None, float]) -> DoseFunction:
         """Give the same function with the weights of some structures multiplied."""
@@ -118,21 +156,27 @@ def dose_function(
         (``no-objective``).
     """
     body = np.flatnonzero(patient.body)
-    found: list[tuple[int | None, Penalty, float, NDArray[np.int64], FloatArray]] = []
+    views: dict[int, View] = {}
+    found: list[Term] = []
     for objective in objectives:
         if objective.priority > 0:
-            voxels, share = _voxels_of(patient, objective.roi_number, body)
-            found.append((objective.roi_number, _penalty(objective), objective.priority, voxels, share))
+            number = objective.roi_number
+            if number not in views:
+                views[number] = _view_of(patient, number, body)
+            found.append(Term(number, _penalty(objective), objective.priority, views[number]))
     if normal_tissue is not None and normal_tissue.priority > 0:
         voxels, distance_mm = _outside_targets(patient, body)
         limit_gy = fall_off_gy(normal_tissue, distance_mm, _highest_upper_gy(objectives, patient) or prescription_gy)
         share = np.full(len(voxels), 1.0 / len(voxels))
-        found.append((None, LimitPenalty(limit_gy), normal_tissue.priority, voxels, share))
+        found.append(Term(None, LimitPenalty(limit_gy), normal_tissue.priority, View(voxels, share)))
     if not found:
         raise StructureRefusal("no-objective", "An optimization needs an objective with a priority above 0.")
-    used = np.unique(np.concatenate([voxels for *_, voxels, _ in found]))
-    terms = (Term(roi, penalty, weight, np.searchsorted(used, at), share) for roi, penalty, weight, at, share in found)
-    return DoseFunction(used, tuple(terms))
+    used = np.unique(np.concatenate([term.view.voxels for term in found]))
+    placed: dict[View, View] = {}
+    for term in found:
+        if term.view not in placed:
+            placed[term.view] = replace(term.view, voxels=np.searchsorted(used, term.view.voxels))
+    return DoseFunction(used, tuple(replace(term, view=placed[term.view]) for term in found))
 
 
 def fall_off_gy(objective: NormalTissueObjective, distance_mm: FloatArray, full_gy: float) -> FloatArray:
@@ -156,10 +200,8 @@ def _penalty(objective: PlannedObjective) -> Penalty:
             return GeudPenalty(objective.operator, objective.dose_gy, objective.a)
 
 
-def _voxels_of(
-    patient: PlanningPatient, roi_number: int, body: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], FloatArray]:
-    """Give the voxels of a structure as positions among those of the body, and the share of each."""
+def _view_of(patient: PlanningPatient, roi_number: int, body: NDArray[np.int64]) -> View:
+    """Give the view of a structure, with voxels as positions among those of the body."""
     if roi_number not in patient.masks:
         raise StructureRefusal("objective-structure", f"No structure has the number {roi_number}.", roi=roi_number)
     fraction = patient.masks[roi_number].ravel()[body].astype(np.float64)
@@ -168,7 +210,24 @@ def _voxels_of(
         raise StructureRefusal(
             "objective-structure", f"Structure {roi_number} has objectives and no voxel in the body.", roi=roi_number
         )
-    return voxels, fraction[voxels] / fraction[voxels].sum()
+    return _sampled(patient, roi_number, body) or View(voxels, fraction[voxels] / fraction[voxels].sum())
+
+
+def _sampled(patient: PlanningPatient, roi_number: int, body: NDArray[np.int64]) -> View | None:
+    """Give the view at the samples that lie in voxels of the body; None where there are none."""
+    samples = patient.samples.get(roi_number)
+    if samples is None:
+        return None
+    index = patient.ct.grid.indices(samples.points_mm)
+    nearest, last = np.rint(index).astype(np.int64), np.array(patient.body.shape) - 1
+    inside = (nearest == nearest.clip(0, last)).all(axis=1)
+    inside[inside] = patient.body[tuple(nearest[inside].T)]
+    if not inside.any():
+        return None
+    matrix = trilinear_matrix(index[inside], patient.body.shape)[:, body]
+    matrix.eliminate_zeros()
+    seen = np.unique(matrix.indices).astype(np.int64)
+    return View(seen, samples.sample_cc[inside] / samples.sample_cc[inside].sum(), matrix[:, seen])
 
 
 def _outside_targets(patient: PlanningPatient, body: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:

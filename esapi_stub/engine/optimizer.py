@@ -55,11 +55,15 @@ class StoppingRule:
         At the latest then.
     relative_decrease, over_iterations
         Earlier when so many iterations together lowered the function by less than this part of its value.
+    met
+        Earlier when the function is at or below this part of its value at the start: every objective is as good as met,
+        and a function on its way to 0 may never meet the rule above.
     """
 
     max_iterations: int = 300
     relative_decrease: float = 1e-3
     over_iterations: int = 10
+    met: float = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +163,8 @@ class _Run:
 
     def _rule_met(self) -> Stop | None:
         rule, values = self._rule, self.history
+        if values[-1] <= rule.met * values[0]:
+            return "converged"
         if len(values) > rule.over_iterations:
             before = values[-1 - rule.over_iterations]
             if before - values[-1] <= rule.relative_decrease * before:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.rt.anatomy import AIR_HU, dose_grid
 from bridge.rt.arrays import VoxelArray
+from bridge.rt.dvh import DvhPolicy
 from bridge.rt.errors import GeometryRefusal, StructureRefusal
 from bridge.rt.grid import Grid
 from bridge.rt.rasterize import mask_of
+from bridge.rt.sampling import StructureSamples, sample_structure
 from bridge.rt.structure import Structure
 from bridge.rt.volume import CtVolume, Volume
 
 __all__ = ["PlanningPatient", "averaged", "patient_on_grid"]
 
 _HALF = 0.5
+
+_LEAST_SAMPLES = 4000
+"""Of a structure that is smaller than as many voxels; the others have one for each voxel."""
+
+_FINEST_MM = 0.25
+"""Distance of samples below which no DVH changes; see :mod:`bridge.rt.sampling`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +43,9 @@ class PlanningPatient:
         ``[z, y, x]``: where dose is computed, and what the beamlets cover.
     masks
         Structure number to the fraction of each voxel that is inside, ``[z, y, x]``.
+    samples
+        Structure number to points inside it, where there are contours to tell them: objectives look at the dose
+        there, as a DVH does. Of a structure without them they look at the voxels.
 
     Raises
     ------
@@ -46,6 +57,7 @@ class PlanningPatient:
     body: NDArray[np.bool_]
     targets: NDArray[np.bool_]
     masks: Mapping[int, VoxelArray]
+    samples: Mapping[int, StructureSamples] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.body.any():
@@ -98,7 +110,17 @@ def patient_on_grid(ct: CtVolume, structures: Sequence[Structure], spacing_mm: f
             # a target smaller than a voxel may fill none of them by half
             targets |= mask >= min(_HALF, float(mask.max())) if mask.any() else False
     on_grid = averaged(ct, grid, AIR_HU)
-    return PlanningPatient(CtVolume(np.where(body, on_grid, np.float32(AIR_HU)), grid), body, targets, masks)
+    samples = {
+        structure.number: sample_structure(structure, DvhPolicy(sample_mm=_sample_mm(masks[structure.number], grid)))
+        for structure in structures
+    }
+    return PlanningPatient(CtVolume(np.where(body, on_grid, np.float32(AIR_HU)), grid), body, targets, masks, samples)
+
+
+def _sample_mm(mask: VoxelArray, grid: Grid) -> float:
+    """Choose the distance of samples: that of the voxels, or what gives a small structure enough of them."""
+    volume_mm3 = 1000.0 * grid.voxel_cc * float(mask.sum())
+    return min(*grid.spacing_mm, max(float(np.cbrt(volume_mm3 / _LEAST_SAMPLES)), _FINEST_MM))
 
 
 def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:

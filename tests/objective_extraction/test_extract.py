@@ -148,6 +148,12 @@ class TestTarget:
         assert {o.priority for o in given.objectives} == {100.0}
         assert codes(given) == ["no-ring"]
 
+    @pytest.mark.parametrize("structures", [[PTV, BODY], [PTV]])
+    def test_a_ring_without_volumes_is_neither_made_nor_missed(self, structures: list[Structure]) -> None:
+        given = extracted(structures, [PTV_DVH], settings=ExtractionSettings(ring_volumes_percent=()))
+        assert given.derived_structures == ()
+        assert codes(given) == []
+
     def test_a_cold_dose_is_asked_for_its_prescription_and_told(self) -> None:
         given = extracted([PTV], [ramp_dvh(1, "PTV_70", 60.0, 64.0)])
         # 95 % and 100 % of 70 Gy; uppers not below 103 %, and the points that say the same once

@@ -140,6 +140,17 @@ class TestPriority:
         assert [(o.priority, o.origin.rule, o.origin.margin_percent) for o in made] == [(10.0, "ring", 0.0)] * 3
 
 
+class TestMeanOnly:
+    def test_without_volumes_only_the_mean_is_asked_with_the_whole_priority(self) -> None:
+        whole = ramp_dvh(5, "Cord", 10.0, 70.0)
+        settings = ExtractionSettings(volumes_percent=())
+        made = organ_objectives(REST, ramp_dvh(-1, "Cord-PTV", 10.0, 50.0), settings, mean=True, whole=(ORGAN, whole))
+        assert [(o.kind, o.priority) for o in made] == [("mean", 50.0)]
+        assert isinstance(made[0], MeanObjective)
+        assert (made[0].roi_name, made[0].dose_gy) == ("Cord-PTV", 30.0)
+        assert organ_objectives(ORGAN, whole, settings, mean=False) == ()
+
+
 class TestMargin:
     def test_it_lowers_points_mean_and_line_alike(self) -> None:
         settings = ExtractionSettings(margin_percent=2.0, volumes_percent=(20.0,))

@@ -81,12 +81,12 @@ def test_objectives_that_can_be_met_are_met(engine: PlanningEngine) -> None:
 
 @needs_pyradplan
 def test_a_quadratic_problem_comes_to_its_exact_minimum() -> None:
-    patient = patient_on_grid(PROBLEM.ct, PROBLEM.structures, 5.0)
+    patient = replace(patient_on_grid(PROBLEM.ct, PROBLEM.structures, 5.0), samples={})
     influence = dose_influence(patient, [BeamDirection(0.0, ISOCENTRE), BeamDirection(100.0, ISOCENTRE)], 7.0)
     objectives = [PointObjective(2, "lower", 60.0, 100.0, 4.0), PointObjective(2, "upper", 60.0, 0.0, 4.0)]
     function = dose_function(patient, [*objectives, PointObjective(3, "upper", 1e-9, 0.0, 1.0)], None, 60.0)
-    roots = [np.sqrt(term.weight * term.share) for term in (function.terms[0], function.terms[2])]
-    rows = [term.voxels for term in (function.terms[0], function.terms[2])]
+    roots = [np.sqrt(term.weight * term.view.share) for term in (function.terms[0], function.terms[2])]
+    rows = [term.view.voxels for term in (function.terms[0], function.terms[2])]
     matrix = influence.matrix[function.voxels].toarray().astype(np.float64)
     system = np.concatenate([root[:, None] * matrix[row] for root, row in zip(roots, rows, strict=True)])
     wanted = np.concatenate([60.0 * roots[0], 0.0 * roots[1]])

@@ -11,7 +11,7 @@ from scipy import optimize
 from bridge.rt.arrays import FloatArray
 from esapi_stub.engine.optimizer import StoppingRule, minimize, minimize_together
 
-THOROUGH = StoppingRule(max_iterations=2000, relative_decrease=1e-13, over_iterations=10)
+THOROUGH = StoppingRule(max_iterations=2000, relative_decrease=1e-13, over_iterations=10, met=0.0)
 
 
 def least_squares(matrix: FloatArray, wanted: FloatArray, fluence: FloatArray) -> tuple[float, FloatArray]:
@@ -105,3 +105,17 @@ def test_a_cancelled_one_gives_the_best_so_far_and_reports_on_the_way() -> None:
     assert found.stop == "cancelled"
     assert seen == list(enumerate(found.history))
     assert found.value == seen[-1][1] == least_squares(matrix, wanted, found.fluence)[0]
+
+
+def test_ends_when_there_is_nothing_left_to_gain() -> None:
+    random = np.random.default_rng(3)
+    matrix = random.uniform(size=(60, 20))
+
+    def excess(x: np.ndarray) -> tuple[float, np.ndarray]:
+        """A one-sided penalty that many points make 0."""
+        over = np.maximum(matrix @ x - 1.0, 0.0)
+        return float(over @ over), 2.0 * (matrix.T @ over)
+
+    ended = minimize(excess, np.ones(20), StoppingRule(relative_decrease=0.0))
+    assert ended.stop == "converged"
+    assert ended.value <= 1e-6 * ended.history[0] < ended.history[-2]
