@@ -166,16 +166,16 @@ class TestTargets:
     def test_so_they_are_where_the_border_lies_within_a_voxel_of_the_patient(self, meet_x: float) -> None:
         """Two targets fill each a part of the voxels between them: together they fill all."""
         touching: dict[str, tuple[float, Box]] = {
-            "a": (60.0, ((meet_x, 44), (-20, 20), (-30, 30))),
-            "b": (54.0, ((-40, meet_x), (-20, 20), (-30, 30))),
+            "a": (60.0, ((meet_x, 44), (-20, 20), (-32, 32))),
+            "b": (54.0, ((-40, meet_x), (-20, 20), (-32, 32))),
         }
         got = of(patient(patient_grid(spacing_mm=(4.0, 4.0, 4.0)), targets=touching, hu=None))
-        np.testing.assert_allclose(got["target"], share(((-40, 44), (-20, 20), (-30, 30))), atol=0.02)
+        np.testing.assert_allclose(got["target"], share(((-40, 44), (-20, 20), (-32, 32))), atol=1e-5)
 
     def test_targets_that_end_together_count_once_there(self) -> None:
-        """The inner one shares a side at x = 42, in the middle of a voxel, with the outer one."""
-        outer: Box = ((-6, 42), (-20, 20), (-30, 30))
-        nested = {"low": (54.0, outer), "middle": (57.0, outer), "high": (60.0, ((10, 42), (-20, 20), (-30, 30)))}
+        """All three share a side at x = 42, in the middle of a voxel: it is no wider for that."""
+        outer: Box = ((-6, 42), (-20, 20), (-32, 32))
+        nested = {"low": (54.0, outer), "middle": (57.0, outer), "high": (60.0, ((10, 42), (-20, 20), (-32, 32)))}
         got = of(patient(targets=nested, hu=None))  # type: ignore[arg-type]
         np.testing.assert_allclose(got["target"], share(outer), atol=1e-5)
 
