@@ -56,7 +56,7 @@ def write_exact_study(patient: OpenKbpPatient, study: Path, *options: str) -> Gr
 def border_loops(inside: NDArray[np.bool_]) -> list[Loop]:
     """Give the borders of the pixels inside as closed loops ``(n, 2)`` of pixel corners, column and row.
 
-    Pixel ``[r, c]`` covers the columns ``c`` to ``c + 1`` and the rows ``r`` to ``r + 1``. Holes are loops of their own.
+    Pixel ``[r, c]`` covers the columns ``c`` to ``c + 1`` and the rows ``r`` to ``r + 1``. Each hole is a loop.
     """
     steps = np.diff(np.pad(inside, ((0, 0), (1, 1))).astype(int), axis=1)
     row, first = np.nonzero(steps == 1)

@@ -96,10 +96,7 @@ def organ_masks(anatomy: Anatomy, frame: Frame) -> dict[str, VoxelArray]:
     """Give the parts of the frame's voxels that lie in each of :data:`ORGANS`, zero for one that is not there."""
     aligned = AlignedAxes.of(anatomy.grid)
     empty = np.zeros(frame.shape, dtype=np.float32)
-    return {
-        name: _parts(anatomy.masks[name], aligned, frame) if name in anatomy.masks else empty
-        for name in ORGANS
-    }
+    return {name: _parts(anatomy.masks[name], aligned, frame) if name in anatomy.masks else empty for name in ORGANS}
 
 
 def _parts(mask: Mask, aligned: AlignedAxes, frame: Frame) -> VoxelArray:
@@ -116,7 +113,7 @@ def _union(one: VoxelArray, other: VoxelArray) -> VoxelArray:
     """
     both = one + other
     overlap = ndimage.binary_dilation(both > 1.0 + _ROUNDING, np.ones((3, 3, 3), dtype=bool))
-    return np.where(overlap, np.maximum(one, other), both)
+    return np.asarray(np.where(overlap, np.maximum(one, other), both), dtype=np.float32)
 
 
 def _ct(anatomy: Anatomy, aligned: AlignedAxes, frame: Frame, body: VoxelArray) -> VoxelArray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import shapely
@@ -17,6 +15,7 @@ from bridge.rt.structure import Structure
 from bridge.rt.volume import Mask
 from models.openkbp.reader import OpenKbpPatient, read_patient
 from tests.openkbp_dicom import TARGET_NAMES, border_loops, packed_patient, write_exact_study, write_study
+
 
 @pytest.fixture(scope="module")
 def patient() -> OpenKbpPatient:

@@ -161,7 +161,6 @@ class TestTargets:
         np.testing.assert_allclose(got["target"][meeting], 1.0, atol=1e-5)
         np.testing.assert_allclose(got["target_high"][meeting], 0.5, atol=1e-5)
 
-
     @pytest.mark.parametrize("meet_x", [13.0, 13.5, 14.9])
     def test_so_they_are_where_the_border_lies_within_a_voxel_of_the_patient(self, meet_x: float) -> None:
         """Two targets fill each a part of the voxels between them: together they fill all."""

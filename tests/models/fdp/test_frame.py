@@ -104,7 +104,10 @@ def test_only_the_body_beside_the_targets_says_where_its_middle_is() -> None:
 
 
 def test_drawn_targets_lay_the_same_boxes_on_whatever_grid_the_dose_is() -> None:
-    """Targets that end within voxels of any grid, and at their planes' slabs along z. The body is counted in voxels, to 0.2 mm."""
+    """Targets that end within voxels of any grid, and at their planes' slabs along z.
+
+    The body is counted in voxels, to 0.2 mm.
+    """
     corner = MIDDLE_ZYX[::-1]
     x, y, z = (-31.3, 28.9) + corner[0], (-17.2, 22.1) + corner[1], np.arange(-20.0, 20.1, 2.0) + corner[2]
     target = prism([rectangle((x[0], x[1]), (y[0], y[1]))], z, name="PTV")
