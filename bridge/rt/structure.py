@@ -18,10 +18,6 @@ RoiKind = Literal["target", "organ", "external", "support", "other"]
 """What a structure is for: decides whether it gets a prescription, objectives, or bounds the dose."""
 
 
-_GAP = 1.5
-"""A step between planes longer than this many usual ones is a gap."""
-
-
 def loop_area_mm2(loop: Loop) -> float:
     """Give the unsigned area of a closed loop ``(n, 2)`` by the shoelace formula."""
     x, y = loop[:, 0], loop[:, 1]
@@ -133,9 +129,8 @@ class Structure:
 
         A plane stands for the space up to the middle between it and its neighbours. A gap wider than one and a
         half times the usual spacing is bridged in the same way. Outside the first and last plane a structure
-        ends at that plane (``"none"``, as Eclipse) or half a spacing beyond it (``"half_slice"``): that to the next
-        plane, or the usual one where a gap comes next. A single plane is one slice thickness high under either
-        policy.
+        ends at that plane (``"none"``, as Eclipse) or half a spacing beyond it (``"half_slice"``). A single
+        plane is one slice thickness high under either policy.
 
         Returns
         -------
@@ -149,10 +144,7 @@ class Structure:
         middle = (z[1:] + z[:-1]) / 2.0
         first, last = z[0], z[-1]
         if end_caps == "half_slice":
-            steps = np.diff(z)
-            usual = np.median(steps)
-            at_first, at_last = (step if step <= _GAP * usual else usual for step in (steps[0], steps[-1]))
-            first, last = first - at_first / 2.0, last + at_last / 2.0
+            first, last = first - (z[1] - z[0]) / 2.0, last + (z[-1] - z[-2]) / 2.0
         edges = np.concatenate([[first], middle, [last]])
         return np.column_stack([edges[:-1], edges[1:]])
 

@@ -135,9 +135,10 @@ def _ends_mm(mask: Mask, aligned: AlignedAxes) -> tuple[FloatArray, FloatArray]:
     """Give where a target begins and ends ``(z, y, x)``: by its contours where there are any, else by its voxels."""
     low, high = np.empty(3), np.empty(3)
     if isinstance(mask, DrawnMask):
-        slabs = mask.structure.slab_edges_mm(mask.end_caps)
+        # half a slice beyond the last plane, not half the gap before it: one stray plane must not move the beams
+        half_slice = np.array([0.0, 0.0, mask.structure.slice_thickness_mm / 2.0])
         first, last = mask.structure.bounds_mm()
-        first[2], last[2] = slabs[0, 0], slabs[-1, 1]
+        first, last = first - half_slice, last + half_slice
         edges = np.array([[axis.edges_mm[0], axis.edges_mm[-1]] for axis in aligned.axes])
         return np.clip(first[::-1], *edges.T), np.clip(last[::-1], *edges.T)
     parts = aligned.to_patient(mask.values)

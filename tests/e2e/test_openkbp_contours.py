@@ -43,10 +43,15 @@ def voxels_of(patient: OpenKbpPatient, structure: Structure) -> Mask:
 
 
 def bridged_cc(mask: Mask) -> float:
-    """Volume that the planes beside empty slices get, half of them each: the last one of PTV56 lies behind one."""
+    """Volume that the planes beside empty slices get, half of them each: the last one of PTV56 lies behind one.
+
+    Beyond itself an end reaches as far as towards its neighbour, so that such a last plane gets it twice.
+    """
     slices = np.flatnonzero(mask.values.any(axis=(1, 2)))
     pixels = mask.values[slices].sum(axis=(1, 2), dtype=np.float64)
-    return float(((np.diff(slices) - 1) / 2 * (pixels[1:] + pixels[:-1])).sum()) * mask.grid.voxel_cc
+    more = (np.diff(slices) - 1) / 2
+    both_sides = np.append(more[:1], more) * pixels + np.append(more, more[-1:]) * pixels
+    return float(both_sides.sum()) * mask.grid.voxel_cc
 
 
 def area_mm2(structure: Structure) -> float:

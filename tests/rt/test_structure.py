@@ -61,14 +61,6 @@ class TestStructure:
         assert structure({0.0: [], 3.0: []}).is_empty
         assert not structure({0.0: [], 3.0: [SQUARE]}).is_empty
 
-    def test_a_gap_before_the_last_plane_does_not_lengthen_the_end(self) -> None:
-        """Planes every 3 mm, one missing twice: 1.5 mm at the ends as anywhere, the gaps bridged by halves."""
-        drawn = structure({z: [SQUARE] for z in (-12.0, -3.0, 0.0, 3.0, 6.0, 12.0)})
-        edges = drawn.slab_edges_mm("half_slice")
-        assert edges[0].tolist() == [-13.5, -7.5]
-        assert edges[-1].tolist() == [9.0, 13.5]
-        assert drawn.slab_edges_mm("none")[[0, -1]].tolist() == [[-12.0, -7.5], [9.0, 12.0]]
-
     def test_bounds_are_those_of_the_contours(self) -> None:
         drawn = structure({-9.0: [], 0.0: [SQUARE], 3.0: [SQUARE + 5.0, SQUARE - 20.0], 6.0: []})
         low, high = drawn.bounds_mm()

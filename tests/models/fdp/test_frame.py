@@ -104,7 +104,7 @@ def test_only_the_body_beside_the_targets_says_where_its_middle_is() -> None:
 
 
 def test_drawn_targets_lay_the_same_boxes_on_whatever_grid_the_dose_is() -> None:
-    """Targets that end within voxels of any grid, and at their planes' slabs along z.
+    """Targets that end within voxels of any grid, and half a slice beyond their planes along z.
 
     The body is counted in voxels, to 0.2 mm.
     """
