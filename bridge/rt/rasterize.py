@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
+from bridge.rt.arrays import VoxelArray
 from bridge.rt.coverage import LINES_PER_CELL, region_coverage
 from bridge.rt.dvh import EndCaps
 from bridge.rt.errors import GeometryRefusal
@@ -11,10 +15,37 @@ from bridge.rt.grid import Grid
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Mask
 
-__all__ = ["mask_of"]
+__all__ = ["DrawnMask", "mask_of"]
 
 
-def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") -> Mask:
+@dataclass(frozen=True, eq=False)
+class DrawnMask(Mask):
+    """A mask that knows what it was drawn from.
+
+    Attributes
+    ----------
+    structure, end_caps
+        See :func:`mask_of`.
+    """
+
+    structure: Structure
+    end_caps: EndCaps
+
+    def resampled(self, to: Grid, outside: float = 0.0) -> Self:
+        """Rasterise anew: from voxels to voxels every border would be blurred by a voxel.
+
+        Parameters
+        ----------
+        to
+            Grid of :func:`mask_of`.
+        outside
+            Counts for nothing: the contours tell what lies beyond the grid.
+        """
+        values = _fractions(self.structure, to, self.end_caps)
+        return type(self)(values, to, self.structure, self.end_caps)
+
+
+def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") -> DrawnMask:
     """Rasterise a structure with partial volume.
 
     Parameters
@@ -32,6 +63,10 @@ def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") 
     GeometryRefusal
         The grid is in another frame of reference, or its slices are not axial.
     """
+    return DrawnMask(_fractions(structure, grid, end_caps), grid, structure, end_caps)
+
+
+def _fractions(structure: Structure, grid: Grid, end_caps: EndCaps) -> VoxelArray:
     if structure.frame_of_reference_uid != grid.frame_of_reference_uid:
         raise GeometryRefusal(
             "frame-of-reference",
@@ -42,7 +77,7 @@ def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") 
         raise GeometryRefusal("grid-not-axial", "Structures are rasterised on axial grids only.")
     values = np.zeros(grid.shape, dtype=np.float64)
     if structure.is_empty:
-        return Mask(values.astype(np.float32), grid)
+        return values.astype(np.float32)
     slices, *raster = grid.shape
     for plane, slab in zip(structure.planes, structure.slab_edges_mm(end_caps).tolist(), strict=True):
         ends = grid.indices(np.array([[0.0, 0.0, slab[0]], [0.0, 0.0, slab[1]]]))[:, 0] + 0.5
@@ -64,4 +99,4 @@ def mask_of(structure: Structure, grid: Grid, end_caps: EndCaps = "half_slice") 
         lines = LINES_PER_CELL * max(1, 16 // rows)  # few rows leave few errors to cancel
         covered = region_coverage([loop - low for loop in loops], (rows, columns), lines)
         values[first:stop, low[1] : high[1], low[0] : high[0]] += height[:, None, None] * covered
-    return Mask(np.clip(values, 0.0, 1.0).astype(np.float32), grid)
+    return np.clip(values, 0.0, 1.0).astype(np.float32)

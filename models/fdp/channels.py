@@ -11,6 +11,8 @@ from scipy import ndimage
 from bridge.rt.arrays import VoxelArray
 from bridge.rt.beams import towards_source
 from bridge.rt.case import Anatomy
+from bridge.rt.rasterize import DrawnMask
+from bridge.rt.volume import Mask
 from models.fdp.axes import AlignedAxes
 from models.fdp.beams import ATTENUATION_PER_MM, beam_geometry, depth_mm, plate
 from models.fdp.frame import SPACING_MM, Frame
@@ -34,6 +36,8 @@ MIRRORED = tuple(
 
 _REACH_MM = 50.0
 _HU_RANGE = (-1000.0, 1500.0)
+_ROUNDING = 0.01
+"""Of a part of a voxel: contours are rounded, and their parts are summed over scan lines."""
 
 
 def channels_of(anatomy: Anatomy, frame: Frame, gantry_deg: Sequence[float]) -> VoxelArray:
@@ -57,16 +61,14 @@ def channels_of(anatomy: Anatomy, frame: Frame, gantry_deg: Sequence[float]) -> 
     highest_gy = max(anatomy.target_levels_gy.values())
     shape = frame.shape
     level, high = (np.zeros(shape, dtype=np.float32) for _ in range(2))
-    uncovered = np.ones(anatomy.grid.shape, dtype=np.float32)
+    target = high
     for name, level_gy in anatomy.target_levels_gy.items():
-        mask = aligned.average(anatomy.masks[name].values, frame.axes)
+        mask = _parts(anatomy.masks[name], aligned, frame)
         np.maximum(level, mask * np.float32(level_gy / highest_gy), out=level)
-        # before averaging: targets that touch add up there, targets that contain each other do not
-        uncovered *= 1.0 - anatomy.masks[name].values
+        target = _union(target, mask)
         if level_gy == highest_gy:
-            np.maximum(high, mask, out=high)
-    target = aligned.average(1.0 - uncovered, frame.axes)
-    body = aligned.average(anatomy.body.values, frame.axes)
+            high = np.maximum(high, mask)
+    body = _parts(anatomy.body, aligned, frame)
     beams = [
         beam_geometry(frame.axes, frame.isocentre_mm, towards_source(angle, anatomy.patient_position))
         for angle in gantry_deg
@@ -94,10 +96,24 @@ def organ_masks(anatomy: Anatomy, frame: Frame) -> dict[str, VoxelArray]:
     """Give the parts of the frame's voxels that lie in each of :data:`ORGANS`, zero for one that is not there."""
     aligned = AlignedAxes.of(anatomy.grid)
     empty = np.zeros(frame.shape, dtype=np.float32)
-    return {
-        name: aligned.average(anatomy.masks[name].values, frame.axes) if name in anatomy.masks else empty
-        for name in ORGANS
-    }
+    return {name: _parts(anatomy.masks[name], aligned, frame) if name in anatomy.masks else empty for name in ORGANS}
+
+
+def _parts(mask: Mask, aligned: AlignedAxes, frame: Frame) -> VoxelArray:
+    """Give the parts of the frame's voxels that a mask fills: from its contours where there are any."""
+    if isinstance(mask, DrawnMask):
+        return mask.resampled(to=frame.grid(mask.grid.frame_of_reference_uid)).values
+    return aligned.average(mask.values, frame.axes)
+
+
+def _union(one: VoxelArray, other: VoxelArray) -> VoxelArray:
+    """Join targets: where they overlap one holds the other, and the larger part counts; those that touch add up.
+
+    Parts that make more than a whole voxel together overlap, and so they do in the voxels around it.
+    """
+    both = one + other
+    overlap = ndimage.binary_dilation(both > 1.0 + _ROUNDING, np.ones((3, 3, 3), dtype=bool))
+    return np.asarray(np.where(overlap, np.maximum(one, other), both), dtype=np.float32)
 
 
 def _ct(anatomy: Anatomy, aligned: AlignedAxes, frame: Frame, body: VoxelArray) -> VoxelArray:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.rt.arrays import VoxelArray
+from bridge.rt.arrays import FloatArray, VoxelArray
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
+from bridge.rt.grid import Grid
+from bridge.rt.rasterize import DrawnMask
+from bridge.rt.volume import Mask
 from models.fdp.axes import AlignedAxes, Axis
 
 __all__ = ["BOX", "SPACING_MM", "Frame", "frame_of"]
@@ -56,6 +59,12 @@ class Frame:
         z, y, x = self.axes
         return z.n, y.n, x.n
 
+    def grid(self, frame_of_reference_uid: str) -> Grid:
+        """Give the voxels as a grid of the patient."""
+        z, y, x = self.axes
+        spacing_mm, origin_mm = (z.step_mm, y.step_mm, x.step_mm), (x.first_mm, y.first_mm, z.first_mm)
+        return Grid.axial(self.shape, spacing_mm, origin_mm, frame_of_reference_uid)
+
     def boxes(self, values: VoxelArray) -> list[VoxelArray]:
         """Cut ``(..., z, y, x)`` into the boxes."""
         return [values[..., start : start + BOX[0], :, :] for start in self.starts]
@@ -87,15 +96,8 @@ def frame_of(anatomy: Anatomy, margin_voxels: tuple[int, int, int] = (0, 0, 0)) 
         The grid is tilted.
     """
     aligned = AlignedAxes.of(anatomy.grid)
-    targets = np.max([aligned.to_patient(anatomy.masks[name].values) for name in anatomy.target_levels_gy], axis=0)
-    inside = targets >= min(0.5, float(targets.max()))
-    low, high = np.empty(3), np.empty(3)
-    slices = slice(None)
-    for number, axis in enumerate(aligned.axes):
-        along = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != number)))
-        low[number], high[number] = axis.edges_mm[along[0]], axis.edges_mm[along[-1] + 1]
-        if number == 0:
-            slices = slice(int(along[0]), int(along[-1]) + 1)
+    ends = [_ends_mm(anatomy.masks[name], aligned) for name in anatomy.target_levels_gy]
+    low, high = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
     extent = high - low
     room = np.array(BOX[1:]) * SPACING_MM[1:]
     if (extent[1:] + 2 * BORDER_MM > room).any() or extent[0] > _LONGEST_MM:
@@ -105,7 +107,8 @@ def frame_of(anatomy: Anatomy, margin_voxels: tuple[int, int, int] = (0, 0, 0)) 
             f"up to {_LONGEST_MM:.0f} x {room[0] - 2 * BORDER_MM:.0f} x {room[1] - 2 * BORDER_MM:.0f} mm.",
         )
     isocentre = (low + high) / 2
-    body = aligned.to_patient(anatomy.body.values)[slices]
+    z = aligned.axes[0].centres_mm
+    body = aligned.to_patient(anatomy.body.values)[(z > low[0]) & (z < high[0])]
     # the dose spreads from the targets through the body: half way between their centres loses least of it
     middle = [_middle_mm(body, number, aligned.axes[number]) for number in (1, 2)]
     slack = (room - extent[1:]) / 2 - BORDER_MM
@@ -124,10 +127,31 @@ def frame_of(anatomy: Anatomy, margin_voxels: tuple[int, int, int] = (0, 0, 0)) 
     )
 
 
+def _others(number: int) -> tuple[int, ...]:
+    return tuple(other for other in range(3) if other != number)
+
+
+def _ends_mm(mask: Mask, aligned: AlignedAxes) -> tuple[FloatArray, FloatArray]:
+    """Give where a target begins and ends ``(z, y, x)``: by its contours where there are any, else by its voxels."""
+    low, high = np.empty(3), np.empty(3)
+    if isinstance(mask, DrawnMask):
+        # half a slice beyond the last plane, not half the gap before it: one stray plane must not move the beams
+        half_slice = np.array([0.0, 0.0, mask.structure.slice_thickness_mm / 2.0])
+        first, last = mask.structure.bounds_mm()
+        first, last = first - half_slice, last + half_slice
+        edges = np.array([[axis.edges_mm[0], axis.edges_mm[-1]] for axis in aligned.axes])
+        return np.clip(first[::-1], *edges.T), np.clip(last[::-1], *edges.T)
+    parts = aligned.to_patient(mask.values)
+    inside = parts >= min(0.5, float(parts.max()))
+    for number, axis in enumerate(aligned.axes):
+        along = np.flatnonzero(inside.any(axis=_others(number)))
+        low[number], high[number] = axis.edges_mm[along[0]], axis.edges_mm[along[-1] + 1]
+    return low, high
+
+
 def _middle_mm(body: VoxelArray, number: int, axis: Axis) -> float:
     """Give the middle of the body along an axis, leaving 2 % of it on each side out of account (an ear, a couch)."""
-    amount = np.cumsum(body.sum(axis=tuple(other for other in range(3) if other != number), dtype=np.float64))
+    amount = np.append(0.0, np.cumsum(body.sum(axis=_others(number), dtype=np.float64)))
     if amount[-1] == 0.0:
         return float(axis.centres_mm.mean())
-    ends = np.searchsorted(amount, np.array([0.02, 0.98]) * amount[-1])
-    return float(axis.centres_mm[ends].mean())
+    return float(np.interp(np.array([0.02, 0.98]) * amount[-1], amount, axis.edges_mm).mean())

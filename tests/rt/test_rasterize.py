@@ -139,6 +139,22 @@ class TestVolumes:
         np.testing.assert_allclose(column, [0, 0, 1, 1, 0, 1, 0, 0, 0], atol=1e-6)
 
 
+def test_a_mask_on_another_grid_is_drawn_anew_not_blurred() -> None:
+    """A box whose sides lie within the voxels of both grids: a voxel of the second holds what the box fills of it."""
+    low, high = [-7.3, -5.1, -9.0], [6.9, 4.4, 9.0]
+    drawn = prism([rectangle((low[0], high[0]), (low[1], high[1]))], [-7.5, -4.5, -1.5, 1.5, 4.5, 7.5])
+    first, second = grid_around(12.0, (2.5, 2.5, 2.5)), grid_around(12.0, (3.0, 0.4, 4.0))
+    moved = mask_of(drawn, first).resampled(second)
+    assert moved.grid is second
+    np.testing.assert_array_equal(moved.values, mask_of(drawn, second).values)
+    np.testing.assert_allclose(moved.values, in_box(second, low, high), atol=1 / 16 + 1e-6)
+    assert mask_of(drawn, first, "none").resampled(second).volume_cc == pytest.approx(
+        mask_of(drawn, second, "none").volume_cc
+    )
+    with pytest.raises(GeometryRefusal):
+        moved.resampled(grid_around(10.0, (3.0, 2.0, 2.0), frame=OTHER_FRAME))
+
+
 class TestBeyondTheGrid:
     grid = Grid.axial((4, 6, 8), (3.0, 2.0, 2.0), (0.0, 0.0, 0.0), FRAME)
 

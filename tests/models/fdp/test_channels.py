@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from bridge.rt.case import Anatomy
+from bridge.rt.rasterize import mask_of
+from bridge.rt.structure import Structure
 from models.fdp.axes import Axis
 from models.fdp.channels import CHANNELS, CT_CHANNEL, MIRRORED, ORGANS, channels_of, organ_masks
 from models.fdp.frame import Frame
@@ -21,6 +23,7 @@ from tests.models.fdp.anatomies import (
     patient,
     patient_grid,
 )
+from tests.solids import prism, rectangle
 
 SHAPE = (80, 60, 80)
 FRAME = Frame(
@@ -157,6 +160,46 @@ class TestTargets:
         meeting = (X == 14.0) & (np.abs(Y) < 18) & (np.abs(Z) < 28)
         np.testing.assert_allclose(got["target"][meeting], 1.0, atol=1e-5)
         np.testing.assert_allclose(got["target_high"][meeting], 0.5, atol=1e-5)
+
+    @pytest.mark.parametrize("meet_x", [13.0, 13.5, 14.9])
+    def test_so_they_are_where_the_border_lies_within_a_voxel_of_the_patient(self, meet_x: float) -> None:
+        """Two targets fill each a part of the voxels between them: together they fill all."""
+        touching: dict[str, tuple[float, Box]] = {
+            "a": (60.0, ((meet_x, 44), (-20, 20), (-32, 32))),
+            "b": (54.0, ((-40, meet_x), (-20, 20), (-32, 32))),
+        }
+        got = of(patient(patient_grid(spacing_mm=(4.0, 4.0, 4.0)), targets=touching, hu=None))
+        np.testing.assert_allclose(got["target"], share(((-40, 44), (-20, 20), (-32, 32))), atol=1e-5)
+
+    def test_targets_that_end_together_count_once_there(self) -> None:
+        """All three share a side at x = 42, in the middle of a voxel: it is no wider for that."""
+        outer: Box = ((-6, 42), (-20, 20), (-32, 32))
+        nested = {"low": (54.0, outer), "middle": (57.0, outer), "high": (60.0, ((10, 42), (-20, 20), (-32, 32)))}
+        got = of(patient(targets=nested, hu=None))  # type: ignore[arg-type]
+        np.testing.assert_allclose(got["target"], share(outer), atol=1e-5)
+
+
+def test_drawn_structures_are_shown_as_drawn_on_whatever_grid_the_dose_is() -> None:
+    """Boxes of contours: on voxels of 2.5 and 5 mm the patient is one, and every voxel of the frame holds its part."""
+    boxes = {"PTV_High": anatomies.HIGH, "PTV_Low": anatomies.LOW, **anatomies.ORGANS}
+    got = []
+    for spacing_mm in (2.5, 5.0):
+        grid = patient_grid(spacing_mm=(spacing_mm,) * 3)
+        masks = {name: mask_of(drawn_box(box), grid) for name, box in boxes.items()}
+        anatomy = Anatomy(grid, None, mask_of(drawn_box(anatomies.BODY), grid), masks, usual().target_levels_gy, ANGLES)
+        got.append(channels_of(anatomy, FRAME, ANGLES))
+    np.testing.assert_array_equal(got[0], got[1])
+    shown_as = dict(zip(CHANNELS, got[0], strict=True))
+    for name in anatomies.ORGANS:
+        np.testing.assert_allclose(shown_as[name], share(anatomies.ORGANS[name]), atol=1e-5)
+    np.testing.assert_allclose(shown_as["body"], share(anatomies.BODY), atol=1e-5)
+    np.testing.assert_allclose(shown_as["target"], share(anatomies.HIGH) + share(anatomies.LOW), atol=1e-5)
+
+
+def drawn_box(box: Box) -> Structure:
+    """A box as contours every 2 mm, in the frame of the patients of boxes."""
+    (x0, x1), (y0, y1), (z0, z1) = (np.array(side) + middle for side, middle in zip(box, CENTRE_MM, strict=True))
+    return prism([rectangle((x0, x1), (y0, y1))], np.arange(z0 + 1.0, z1, 2.0))
 
 
 class TestDistances:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import GeometryRefusal, ModelRefusal
 from bridge.rt.grid import Grid
+from bridge.rt.rasterize import mask_of
 from models.fdp.axes import Axis
 from models.fdp.frame import BOX, MARGIN_MM, SPACING_MM, Frame, frame_of
 from tests.models.fdp.anatomies import CENTRE_MM, Box, all_orientations, box_mask, patient, patient_grid
+from tests.solids import prism, rectangle
 
 MIDDLE_ZYX = np.array(CENTRE_MM[::-1])
 SIDES_ZYX = ("z", "y", "x")
@@ -99,6 +101,26 @@ def test_only_the_body_beside_the_targets_says_where_its_middle_is() -> None:
     wide = np.maximum(anatomy.body.values, box_mask(anatomy.grid, ((0, 160), (-80, 80), (-120, -24))).values)
     shouldered = Anatomy(anatomy.grid, None, type(anatomy.body)(wide, anatomy.grid), anatomy.masks, {"PTV": 70.0})
     assert frame_of(shouldered).axes == frame_of(anatomy).axes
+
+
+def test_drawn_targets_lay_the_same_boxes_on_whatever_grid_the_dose_is() -> None:
+    """Targets that end within voxels of any grid, and half a slice beyond their planes along z.
+
+    The body is counted in voxels, to 0.2 mm.
+    """
+    corner = MIDDLE_ZYX[::-1]
+    x, y, z = (-31.3, 28.9) + corner[0], (-17.2, 22.1) + corner[1], np.arange(-20.0, 20.1, 2.0) + corner[2]
+    target = prism([rectangle((x[0], x[1]), (y[0], y[1]))], z, name="PTV")
+    body = prism([rectangle((x[0] - 61.7, x[1] + 44.0), (y[0] - 30.4, y[1] + 40.9))], z, name="BODY")
+    frames = []
+    for spacing_mm in (2.5, 4.0, 5.0):
+        grid = patient_grid(spacing_mm=(spacing_mm,) * 3)
+        frames.append(frame_of(Anatomy(grid, None, mask_of(body, grid), {"PTV": mask_of(target, grid)}, {"PTV": 70.0})))
+    for frame in frames:
+        middle = corner[::-1] + np.array([0.0, (-17.2 + 22.1) / 2, (-31.3 + 28.9) / 2])
+        np.testing.assert_allclose(frame.isocentre_mm, middle, atol=1e-6)
+        centres = [float(axis.centres_mm.mean()) for axis in frame.axes]
+        np.testing.assert_allclose(centres, middle + np.array([0.0, 10.5 / 4, -17.7 / 4]), atol=0.2)
 
 
 def test_a_long_target_takes_several_boxes() -> None:
