@@ -68,6 +68,8 @@ class FdpSettings:
         Boxes a step.
     rate
         Highest learning rate.
+    memory
+        Of the moving mean of the weights, which is what ships: the part that a step keeps.
     roi_weight
         How much more the voxels of targets and organs count.
     latent, adversarial, curve, criteria
@@ -95,6 +97,7 @@ class FdpSettings:
     seed: int = 1
     batch: int = 2
     rate: float = 2e-3
+    memory: float = 0.998
     roi_weight: float = 0.5
     latent: float = 0.05
     adversarial: float = 0.001
@@ -130,7 +133,7 @@ class _Training(Training):
             network.take_decoder(self.stage1.decoder.state_dict())
         if settings.start is not None:
             network.load_state_dict(_weights_of(settings.start, settings.network, here.device))
-        super().__init__(network, settings.rate, 0.998, 0.02, here)
+        super().__init__(network, settings.rate, settings.memory, 0.02, here)
         self.neutral = Neutral(patients, here.device, settings.without)
         self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)
         self.queue: list[int] = []
@@ -186,7 +189,7 @@ class _Training(Training):
             neutral = self.neutral.boxes(sample)
             losses = wish_loss(dose, neutral, sample, wishes)
             parts = [
-                (1.0, losses["homogeneity"]),
+                (2.0, losses["homogeneity"]),
                 (0.5, losses["prescription"]),
                 (2.0, losses["organs"]),
                 (0.3, losses["elsewhere"]),
