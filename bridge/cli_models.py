@@ -152,6 +152,9 @@ def train_fdp_command(
     whole_from: Annotated[
         float, typer.Option(min=0, help="Part of the budget after which a step takes a whole patient.")
     ] = 0.8,
+    steady: Annotated[
+        bool, typer.Option(help="Keep the learning rate, and ship the plain mean of the weights of all steps.")
+    ] = False,
 ) -> None:
     """Train Stage II of FDP: anatomy, beams and preferences to dose."""
     from models.fdp.network import NetworkSettings
@@ -166,6 +169,7 @@ def train_fdp_command(
         seed=seed,
         batch=batch,
         rate=rate,
+        memory=None if steady else FdpSettings.memory,
         augmentation=Augmentation(ct_dropout=ct_dropout, rotate=rotate),
         adversarial=adversarial,
         wishes_from=wishes_from,

@@ -39,10 +39,12 @@ class Budget:
         return min(1.0, self.elapsed_s / (60.0 * self.minutes))
 
 
-def learning_rate(progress: float, highest: float, warm_up: float = 0.03) -> float:
-    """Rise linearly over the warm-up, then fall as a cosine to zero at the end of the budget."""
+def learning_rate(progress: float, highest: float, warm_up: float = 0.03, steady: bool = False) -> float:
+    """Rise linearly over the warm-up, then fall as a cosine to zero at the end of the budget, or stay if ``steady``."""
     if progress < warm_up:
         return highest * max(progress / warm_up, 0.01)
+    if steady:
+        return highest
     return highest * 0.5 * (1.0 + math.cos(math.pi * (progress - warm_up) / (1.0 - warm_up)))
 
 

@@ -30,7 +30,7 @@ MARGIN_VOXELS = (4, 4, 4)
 ROIS = (*ORGANS, *TARGETS)
 """Structures with a bit in the packed regions: organs by TG-263 name, targets by OpenKBP's, by ascending level."""
 
-_FORMAT = "1"
+_FORMAT = "2"
 _BODY = CHANNELS.index("body")
 _DISTANCES = [CHANNELS.index("distance"), CHANNELS.index("distance_high")]
 _MIRRORED_ROIS = tuple(
@@ -113,8 +113,7 @@ class Augmentation:
     ct_dropout
         Probability of a CT of zeros: a model must not hang on CT numbers that a scanner may not give.
     rotate
-        Probability of a turn about z, by up to ``rotate_deg`` or, half of the time, by a multiple of 40 degrees more
-        (which maps nine equispaced beams on themselves). Small boxes lose their corners, whole patients nothing.
+        Probability of a turn about z, beams and all. Small boxes lose their corners, whole patients nothing.
     rotate_deg
         Largest turn.
     """
@@ -200,8 +199,8 @@ def _cut(
         cut = Cut(box, roomy=size is None)
     else:
         mirrored = bool(rng.random() < augmentation.mirror)
-        angle = _angle(rng, augmentation.rotate_deg) if rng.random() < augmentation.rotate else 0.0
-        cut = Cut(box, mirrored, angle, roomy=size is None)
+        turn_deg = rng.uniform(-1.0, 1.0) * augmentation.rotate_deg if rng.random() < augmentation.rotate else 0.0
+        cut = Cut(box, mirrored, float(np.deg2rad(turn_deg)), roomy=size is None)
     if size is not None:
         return cut
     return replace(cut, kept=body_in(cut.of(patient.channels[_BODY][None])[0], rng))
@@ -237,11 +236,6 @@ def _box(patient: Patient, rng: np.random.Generator | None, size: tuple[int, int
         ]
     z, y, x = (slice(start, start + wanted) for start, wanted in zip(starts, size, strict=True))
     return z, y, x
-
-
-def _angle(rng: np.random.Generator, largest_deg: float) -> float:
-    turn = 40.0 * int(rng.integers(0, 9)) if rng.random() < 0.5 else 0.0
-    return float(np.deg2rad(turn + rng.uniform(-largest_deg, largest_deg)))
 
 
 def _made_name(path: Path) -> str:

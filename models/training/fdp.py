@@ -44,7 +44,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-WHOLE_DVH_SHARE = 0.3
+WHOLE_DVH_SHARE = 0.2
 """Of the DVH losses' weights on whole patients: dose and DVH score pull in different directions there."""
 
 
@@ -69,7 +69,8 @@ class FdpSettings:
     rate
         Highest learning rate.
     memory
-        Of the moving mean of the weights, which is what ships: the part that a step keeps.
+        Of the moving mean of the weights, which is what ships: the part that a step keeps. None keeps the rate steady
+        and ships the plain mean of all steps: for more training of what is trained already.
     roi_weight
         How much more the voxels of targets and organs count.
     latent, adversarial, curve, criteria
@@ -97,7 +98,7 @@ class FdpSettings:
     seed: int = 1
     batch: int = 2
     rate: float = 2e-3
-    memory: float = 0.998
+    memory: float | None = 0.998
     roi_weight: float = 0.5
     latent: float = 0.05
     adversarial: float = 0.001

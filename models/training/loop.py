@@ -61,18 +61,21 @@ class Training(ABC):
     ----------
     network
         What is trained, its weights as they are to be at the start.
-    memory, weight_decay
-        Of the moving mean of the weights, and of the optimizer.
+    memory
+        Of the mean of the weights, see :class:`~models.training.run.Averaged`; a plain mean goes with a steady rate.
+    weight_decay
+        Of the optimizer.
     """
 
     stage: ClassVar[Stage]
     columns: ClassVar[tuple[str, ...]]
     """Losses that the record keeps."""
 
-    def __init__(self, network: nn.Module, rate: float, memory: float, weight_decay: float, here: Place) -> None:
+    def __init__(self, network: nn.Module, rate: float, memory: float | None, weight_decay: float, here: Place) -> None:
         self.here = here
         self.wrapped = here.wrapped(channels_last(network))
         self.averaged = Averaged(network, memory)
+        self.steady = memory is None
         self.optimizer = Optimizers(network, rate, weight_decay)
         self.adversary = Adversary(here.device)
         self.taken = 0
@@ -158,7 +161,7 @@ def train(training: Training, out: Path, settings: Settings, resume: bool, progr
         save_checkpoint(path, content)
 
     while (done := here.agreed(budget.progress)) < 1.0:
-        training.optimizer.set_rate(learning_rate(done, settings.rate))
+        training.optimizer.set_rate(learning_rate(done, settings.rate, steady=training.steady))
         record.add(training.step(rng, done))
         training.taken += 1
         training.averaged.update(training.wrapped, training.taken)

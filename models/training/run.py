@@ -90,16 +90,23 @@ def place() -> Place:
 
 
 class Averaged:
-    """Exponential moving mean of a network's weights: what is evaluated and shipped."""
+    """Mean of a network's weights over the steps: what is evaluated and shipped.
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    Parameters
+    ----------
+    memory
+        Part of a moving mean that each step keeps. None is the plain mean of all steps, for trainings at a steady rate
+        (stochastic weight averaging; Izmailov et al., UAI 2018).
+    """
+
+    def __init__(self, network: nn.Module, memory: float | None) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._decay = decay
+        self._memory = memory
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take in the weights of a step; the first steps are forgotten faster."""
-        decay = min(self._decay, (1 + step) / (10 + step))
+        """Take in the weights after the given number of steps; a moving mean forgets the first ones faster."""
+        decay = (step - 1) / step if self._memory is None else min(self._memory, (1 + step) / (10 + step))
         for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
             mine.lerp_(theirs, 1 - decay)
         for buffer, newest in zip(self.network.buffers(), network.buffers(), strict=True):

@@ -40,6 +40,11 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
     assert course[30:] == sorted(course[30:], reverse=True)
 
 
+def test_a_steady_rate_warms_up_and_stays() -> None:
+    assert learning_rate(0.015, 2e-3, steady=True) == pytest.approx(1e-3)
+    assert {learning_rate(part, 2e-3, steady=True) for part in (0.03, 0.5, 1.0)} == {2e-3}
+
+
 def test_a_budget_counts_what_earlier_runs_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 30.0)
@@ -82,6 +87,16 @@ def test_averaged_weights_follow_the_network_and_buffers_are_taken_as_they_are()
     assert float(averaged.network.weight) == pytest.approx(1.1)
     assert not any(weight.requires_grad for weight in averaged.network.parameters())
     assert not averaged.network.training
+
+
+def test_without_a_memory_all_steps_count_alike() -> None:
+    network = nn.Linear(1, 1)
+    averaged = Averaged(network, None)
+    for step, weight in enumerate((1.0, 5.0, 3.0, 11.0), start=1):
+        with torch.no_grad():
+            network.weight.fill_(weight)
+        averaged.update(network, step)
+    assert float(averaged.network.weight) == pytest.approx(5.0)
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:

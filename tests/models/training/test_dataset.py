@@ -324,10 +324,12 @@ def test_turns_add_up() -> None:
     np.testing.assert_allclose(offset, [cos * 2 - sin * 3, sin * 2 + cos * 3], atol=0.1)
 
 
-def test_turns_are_small_or_a_multiple_of_the_beams_angle_more() -> None:
+def test_turns_are_as_often_and_as_large_as_they_may_be() -> None:
+    patients = [small.patient(seed) for seed in (1, 2)]
     rng = np.random.default_rng(0)
-    angles = np.rad2deg([dataset._angle(rng, 10.0) for _ in range(400)])
-    from_beam = (angles + 20.0) % 40.0 - 20.0
-    assert np.abs(from_beam).max() <= 10.0
-    assert set(np.rint((angles - from_beam) / 40.0).astype(int) % 9) == set(range(9))
-    assert 0.45 < np.mean(np.abs(angles) <= 10.0) < 0.65  # a half, and a ninth of the other half
+    wanted = Augmentation(rotate=0.5, rotate_deg=10.0)
+    cuts = [cut for _ in range(200) for cut in sample_box(patients, [0, 1], rng, wanted, SMALLER).cuts]
+    turns = np.rad2deg([cut.turned_rad for cut in cuts if cut.turned_rad])
+    assert 0.42 < len(turns) / len(cuts) < 0.58
+    assert -10.0 <= turns.min() < -9.0
+    assert 9.0 < turns.max() <= 10.0
