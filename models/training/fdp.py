@@ -1,8 +1,8 @@
 """``train fdp``: Stage II.
 
-First the network learns what plans look like, without wishes. Then its own prediction for every training patient is
-kept as the neutral one, and steps of three kinds take turns: plans without a wish, plans with the wish that hindsight
-gives them, and random wishes held against the neutral prediction.
+First the network learns what plans look like, without wishes. Then steps of three kinds take turns: plans without a
+wish, plans with the wish that hindsight gives them (against the network's own prediction at that time), and random
+wishes held against what the network says of the same boxes without a wish.
 
 Most steps take small boxes, of which there are many in a minute. The network's statistics are counted over the body in
 the box, though, and those of a small box are not those of a patient: the last steps see whole patients, as predictions
@@ -187,7 +187,10 @@ class _Training(Training):
         dose, spread, latent = dose.float(), spread.float(), latent.float()
         adversarial = settings.adversarial > 0 and progress >= settings.wishes_from
         if kind == "wish":
-            neutral = self.neutral.boxes(sample)
+            # of this very network and these boxes: against any other dose, the difference between the two would drown
+            # what the wish asks for
+            with torch.no_grad(), torch.autocast(self.here.device.type, torch.bfloat16, enabled=self.here.autocast):
+                neutral = self.wrapped(channels, self.condition([NO_WISH] * len(wishes)))[0].float()
             losses = wish_loss(dose, neutral, sample, wishes)
             parts = [
                 (2.0, losses["homogeneity"]),

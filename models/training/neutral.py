@@ -1,4 +1,4 @@
-"""The network's own neutral prediction for every training patient: what wishes are told relative to."""
+"""The network's own neutral prediction for every training patient: what hindsight tells wishes relative to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.fdp.channels import ORGANS
 from models.fdp.frame import BOX
-from models.training.dataset import ROIS, Patient, Sample
+from models.training.dataset import ROIS, Patient
 from models.training.wishes import Wish, hindsight, measure
 
 __all__ = ["Neutral", "predict_patient"]
@@ -20,18 +19,17 @@ _SWAPPED = tuple(ORGANS.index({"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R
 
 
 class Neutral:
-    """Neutral predictions, made once when first asked for."""
+    """Wishes in hindsight, against neutral predictions that are made once when first asked for."""
 
     def __init__(self, patients: Sequence[Patient], device: torch.device, without: tuple[int, ...]) -> None:
         self._patients = patients
         self._device = device
         self._without = without
-        self._doses: list[NDArray[np.float16]] = []
         self._wishes: list[Wish] = []
 
     def make(self, network: nn.Module, condition: Tensor) -> None:
         """Predict every patient, unless that has been done."""
-        if self._doses:
+        if self._wishes:
             return
         for patient in self._patients:
             dose, spread = predict_patient(network, patient, condition, self._device, self._without)
@@ -43,17 +41,11 @@ class Neutral:
             rois &= torch.isfinite(dose)
             plan = torch.from_numpy(patient.dose.astype(np.float32))
             self._wishes.append(hindsight(measure(plan, rois), measure(dose, rois)))
-            self._doses.append(dose.numpy().astype(np.float16))
 
     def hindsight(self, index: int, mirrored: bool) -> Wish:
         """Give the wish that makes a patient's plan of the neutral prediction."""
         wish = self._wishes[index]
         return Wish(wish.hi, tuple(wish.organs[i] for i in _SWAPPED)) if mirrored else wish
-
-    def boxes(self, sample: Sample) -> Tensor:
-        """Cut the neutral doses as the sample was cut; not a number where nothing was predicted."""
-        boxes = [cut.of(self._doses[index][None]) for index, cut in zip(sample.patients, sample.cuts, strict=True)]
-        return torch.stack(boxes).to(self._device)
 
 
 @torch.no_grad()

@@ -114,7 +114,7 @@ def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish])
     Parameters
     ----------
     dose, neutral
-        ``(B, 1, z, y, x)``; the second is taken as it is, and counts nothing where it is not a number.
+        ``(B, 1, z, y, x)``; the second is taken as it is.
     wishes
         One for each box.
 
@@ -128,8 +128,7 @@ def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish])
     """
     losses: dict[str, list[Tensor]] = {"homogeneity": [], "prescription": [], "organs": [], "elsewhere": []}
     for index, wish in enumerate(wishes):
-        known = torch.isfinite(neutral[index, 0])
-        rois = sample.rois[index] & known
+        rois = sample.rois[index]
         before, now = measure(neutral[index, 0], rois), measure(dose[index, 0], rois)
         # nobody can be more homogeneous than this, but a neutral dose that already is may stay so
         floor = torch.minimum(before.hi, before.hi.new_tensor(0.02))
@@ -147,7 +146,7 @@ def wish_loss(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish])
         if bool(there.any()):
             losses["organs"].append(torch.stack([w * values.mean() for w, values in groups if len(values)]).sum())
         free = rois[_TARGETS].any(dim=0) | rois[_ORGANS][wished].any(dim=0)
-        kept = (sample.where[index, 0] > 0) & ~free & known
+        kept = (sample.where[index, 0] > 0) & ~free
         if bool(kept.any()):
             losses["elsewhere"].append((dose[index, 0] - neutral[index, 0])[kept].abs().mean())
     zero = dose.sum() * 0.0

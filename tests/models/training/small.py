@@ -104,10 +104,10 @@ class Steps:
             def elapsed_s(self) -> float:
                 return self.spent_s + steps.SECONDS * (steps.taken - self.before)
 
-        def counted(progress: float, highest: float) -> float:
+        def counted(progress: float, highest: float, *, steady: bool) -> float:
             steps.taken += 1
             steps.progress.append(progress)
-            return learning_rate(progress, highest)
+            return learning_rate(progress, highest, steady=steady)
 
         patch.setattr(loop, "Budget", StepBudget)
         patch.setattr(loop, "learning_rate", counted)

@@ -1,4 +1,4 @@
-"""Neutral predictions of whole patients, cut like the boxes they are held against."""
+"""Neutral predictions of whole patients, and the wishes that hindsight tells by them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from models.fdp.channels import CHANNELS, ORGANS
 from models.fdp.condition import CONDITION_SIZE
-from models.training import neutral
-from models.training.dataset import ROIS, Augmentation, Patient, sample_box
+from models.training.dataset import ROIS, Patient
 from models.training.neutral import Neutral, predict_patient
-from models.training.wishes import wish_loss
 from tests.models.training import small
 
 CPU = torch.device("cpu")
@@ -84,63 +82,11 @@ def made(patients: list[Patient], network: nn.Module | None = None) -> Neutral:
     return found
 
 
-def test_neutral_doses_are_made_once() -> None:
+def test_neutral_predictions_are_made_once() -> None:
     network = Copy()
     found = made([random_level()], network)
     found.make(network, NO_WISH)
     assert len(network.asked) == 1
-
-
-@pytest.mark.parametrize("size", [small.BOX, (8, 16, 12)])
-@pytest.mark.parametrize(("mirror", "rotate"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
-def test_neutral_boxes_are_cut_mirrored_and_turned_like_the_sample(
-    mirror: float, rotate: float, size: tuple[int, int, int]
-) -> None:
-    patients = [small.patient(1, length=30), small.patient(2, length=30)]
-    found = made(patients)
-    sample = sample_box(patients, [1, 0, 1], np.random.default_rng(4), Augmentation(mirror, 0.0, rotate, 30.0), size)
-    boxes = found.boxes(sample)
-    assert boxes.shape == (3, 1, *size)
-    # the network copied a channel, so the neutral dose must lie where that channel lies in the sample
-    predicted = torch.isfinite(boxes)
-    torch.testing.assert_close(boxes[predicted], sample.channels[:, LEVEL : LEVEL + 1][predicted])
-    assert float(predicted.float().mean()) > 0.4
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_neutral_dose_of_a_whole_patient_is_cut_and_turned_like_him(seed: int) -> None:
-    found = made([small.patient(1, length=30)])
-    rng = np.random.default_rng(seed)
-    sample = sample_box([small.patient(1, length=30)], [0], rng, Augmentation(0.5, 0.0, 1.0, 30.0), None)
-    boxes = found.boxes(sample)
-    assert boxes.shape == sample.dose.shape
-    predicted = torch.isfinite(boxes)
-    torch.testing.assert_close(boxes[predicted], sample.channels[:, LEVEL : LEVEL + 1][predicted])
-    assert float(predicted.float().mean()) > 0.3
-
-
-def test_what_was_not_predicted_is_held_against_nobody() -> None:
-    """The margin around the middle box has no neutral dose: it is no dose of zero."""
-    plain = small.patient()
-    channels = plain.channels.copy()
-    channels[LEVEL] = plain.dose
-    patient = replace(plain, channels=channels)
-    found = made([patient])
-    rng = np.random.default_rng(0)
-    shifted = 0
-    for _ in range(10):
-        sample = sample_box([patient], [0], rng, Augmentation(0.5, 0.0))
-        shifted += sample.cuts[0].starts != (4, 4, 4)
-        same = sample.channels[:, LEVEL : LEVEL + 1].clone().requires_grad_()
-        wish = neutral.Wish(0.0, (0.0,) * len(ORGANS))
-        losses = wish_loss(same, found.boxes(sample), sample, [wish])
-        assert {name: float(value.detach()) for name, value in losses.items()} == pytest.approx(
-            dict.fromkeys(losses, 0.0), abs=1e-4
-        )
-        torch.stack(list(losses.values())).sum().backward()
-        assert same.grad is not None
-        assert bool(torch.isfinite(same.grad).all())
-    assert shifted > 5
 
 
 def test_hindsight_compares_plan_and_prediction_on_the_same_voxels() -> None:
