@@ -12,7 +12,8 @@ from bridge.node.settings import Destination, RetryPolicy
 from bridge.workflow import audit
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.deliveries import SqlDeliveryLedger, deliveries_of
-from bridge.workflow.release import Recipient, enqueue, result_folder
+from bridge.workflow.jobs import result_folder
+from bridge.workflow.release import Recipient, enqueue
 from bridge.workflow.store import Store
 from tests.workflow.results import make_results
 

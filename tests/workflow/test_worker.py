@@ -22,7 +22,8 @@ from bridge.workflow import audit, jobs, reimport, worker
 from bridge.workflow.cases import CaseState, case_id_of, ensure_case, get_case, set_state
 from bridge.workflow.deliveries import deliveries_of
 from bridge.workflow.instances import SqlInstanceIndex
-from bridge.workflow.release import Recipient, result_folder
+from bridge.workflow.jobs import result_folder
+from bridge.workflow.release import Recipient
 from bridge.workflow.schema import JobRow, ReimportRow
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
