@@ -37,6 +37,6 @@ def hand_over(
 def show_hand_over(line: HandOverLine) -> None:
     """Show where a hand-over is and what Eclipse answered."""
     name = f"objectives-{line.objectives_sha256[:16]}"
-    out.print(f"    to Eclipse as {name}: {line.state} after {line.attempts} attempts {line.message}")
+    out.print(f"    to Eclipse as {name}: {line.state} after {line.attempts} attempts {line.message}".rstrip())
     for answer in line.answers:
         out.print(f"        {answer.file}: {answer.message}")

@@ -20,7 +20,15 @@ from bridge.report.tables import dvh_status
 from bridge.rt.errors import StorageFailure
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
 
-__all__ = ["BANNER", "COMPARISON_BANNER", "CaseReportData", "Comparison", "ModelStatement", "ObjectiveRow", "write_case_report"]
+__all__ = [
+    "BANNER",
+    "COMPARISON_BANNER",
+    "CaseReportData",
+    "Comparison",
+    "ModelStatement",
+    "ObjectiveRow",
+    "write_case_report",
+]
 
 BANNER = f"PREDICTED DOSE - {NOT_FOR_CLINICAL_USE}"
 """Stands over the report and on every printed page."""

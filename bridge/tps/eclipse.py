@@ -23,7 +23,15 @@ from objective_extraction.objective_json import read_approved, write_objective_s
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.whole_file import sync_folder, write_whole
 
-__all__ = ["ANSWER_FILES", "OBJECTIVES_FILE", "RECEIPT_FILE", "REFUSAL_FILE", "TEMPLATE_FILE", "EclipseFolder", "answer"]
+__all__ = [
+    "ANSWER_FILES",
+    "OBJECTIVES_FILE",
+    "RECEIPT_FILE",
+    "REFUSAL_FILE",
+    "TEMPLATE_FILE",
+    "EclipseFolder",
+    "answer",
+]
 
 OBJECTIVES_FILE = "objectives.json"
 TEMPLATE_FILE = "objectives.xml"
@@ -186,6 +194,5 @@ def _is_applied(folder: Path) -> bool:
 def _first_approval(first: Approval | None, later: Approval | None) -> Sequence[str]:
     if first is None or later is None or first == later:
         return ()
-    return (
-        f"Already handed over as approved by {first.approved_by} at {first.approved_utc:%Y-%m-%d %H:%M} UTC; that stays.",
-    )
+    when = f"{first.approved_utc.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return (f"Already handed over as approved by {first.approved_by} at {when}; that stays.",)
