@@ -19,7 +19,6 @@ from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure
 from bridge.tps.eclipse import ANSWER_FILES, EclipseFolder
 from bridge.tps.receipt import Receipt, receipt_bytes, receipt_from_json
 from bridge.workflow import audit, hand_overs
-from bridge.workflow.approved import unchanged_objectives
 from bridge.workflow.hand_overs import HandOver
 from bridge.workflow.schema import AnswerRow, AuditRow
 from bridge.workflow.settle import settle_case
@@ -152,9 +151,7 @@ def _judged(hand_over: HandOver, file: str, data: bytes, earlier: Sequence[Answe
     Refusal, ApprovalRefusal
         It is no receipt, or one of other objectives, or it was changed after it was taken in (``receipt-changed``).
     """
-    approval = hand_over.approval
-    objectives = unchanged_objectives(hand_over.path, hand_over.sha256, approval and approval.approved_by)
-    receipt = receipt_from_json(data, objectives, file)
+    receipt = receipt_from_json(data, hand_over.objectives(), file)
     if receipt.state == "waiting":
         raise Refusal("receipt-invalid", "A receipt says what was applied or why nothing was.", file=file)
     last = next((answer for answer in reversed(earlier) if answer.created_utc is not None), None)

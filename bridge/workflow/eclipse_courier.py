@@ -14,7 +14,6 @@ from bridge.node.settings import RetryPolicy
 from bridge.rt.errors import ApprovalRefusal, Failure, Refusal, StorageFailure
 from bridge.tps.eclipse import EclipseFolder
 from bridge.workflow import audit, hand_overs
-from bridge.workflow.approved import unchanged_objectives
 from bridge.workflow.hand_overs import HandOver
 from bridge.workflow.schema import HandOverRow
 from bridge.workflow.settle import settle_case
@@ -72,11 +71,10 @@ class EclipseCourier:
             raise ApprovalRefusal(
                 "superseded", "The case has newer objectives than these; nothing was handed over. Approve those."
             )
-        approval = hand_over.approval
-        objectives = unchanged_objectives(hand_over.path, hand_over.sha256, approval and approval.approved_by)
+        objectives = hand_over.objectives()
         if not self._folder.root.is_dir():
             raise StorageFailure("drop-folder-missing", "The drop folder for Eclipse is not there.")
-        return self._folder.put(objectives, approval)
+        return self._folder.put(objectives, hand_over.approval)
 
     def _mark(self, hand_over: HandOver, outcome: str, message: str) -> None:
         """Record one attempt, unless another process has recorded the end meanwhile."""

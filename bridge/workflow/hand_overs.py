@@ -20,8 +20,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.workflow import jobs
+from bridge.workflow.approved import unchanged_objectives
 from bridge.workflow.schema import AnswerRow, HandOverRow
 from objective_extraction.approval import Approval
+from objective_extraction.objective_set import ObjectiveSet
 
 __all__ = [
     "ECLIPSE",
@@ -73,6 +75,10 @@ class HandOver:
     attempts: tuple[datetime, ...]
     is_superseded: bool = False
 
+    def objectives(self) -> ObjectiveSet:
+        """Read what was released; see :func:`bridge.workflow.approved.unchanged_objectives`."""
+        return unchanged_objectives(self.path, self.sha256, None if self.approval is None else self.approval.approved_by)
+
 
 def queue(
     session: Session,
@@ -108,8 +114,8 @@ def queue(
             path=str(path),
             sha256=sha256,
             objectives_sha256=objectives_sha256,
-            approved_by=approval and approval.approved_by,
-            approved_utc=approval and approval.approved_utc,
+            approved_by=None if approval is None else approval.approved_by,
+            approved_utc=None if approval is None else approval.approved_utc,
             state="pending",
             attempts_utc=[],
             message="",
