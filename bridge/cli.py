@@ -265,8 +265,8 @@ def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
             out.print(
                 f"    to {delivery.destination}: {delivery.state} after {delivery.attempts} attempts {delivery.message}"
             )
-        for hand_over in row.hand_overs:
-            show_hand_over(hand_over)
+        for handed in row.hand_overs:
+            show_hand_over(handed)
         for back in row.reimports:
             out.print(f"    dose {back.dose_uid} came back: comparison {back.state} {back.message}")
     if not rows:

@@ -147,9 +147,7 @@ def receipt_from_json(data: bytes, objectives: ObjectiveSet, file: str) -> Recei
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise Refusal(
-            "receipt-invalid", f"This is not a receipt: {first['msg']} (at {place}).", file=file
-        ) from error
+        raise Refusal("receipt-invalid", f"This is not a receipt: {first['msg']} (at {place}).", file=file) from error
     if receipt.objectives_sha256 != objectives.sha256:
         raise ApprovalRefusal(
             "receipt-of-other-objectives",

@@ -6,6 +6,7 @@ A process that is killed between the folder and the ledger hands over again, and
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -39,9 +40,7 @@ class EclipseCourier:
         Gives the time, aware, in UTC.
     """
 
-    def __init__(
-        self, store: Store, folder: EclipseFolder, policy: RetryPolicy, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: Store, folder: EclipseFolder, policy: RetryPolicy, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._folder = folder
         self._policy = policy
@@ -72,7 +71,7 @@ class EclipseCourier:
                 "superseded", "The case has newer objectives than these; nothing was handed over. Approve those."
             )
         objectives = hand_over.objectives()
-        if not self._folder.root.is_dir():
+        if not os.path.isdir(self._folder.root):  # also where the share is there and cannot be looked into
             raise StorageFailure("drop-folder-missing", "The drop folder for Eclipse is not there.")
         return self._folder.put(objectives, hand_over.approval)
 

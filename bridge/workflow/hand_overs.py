@@ -77,7 +77,8 @@ class HandOver:
 
     def objectives(self) -> ObjectiveSet:
         """Read what was released; see :func:`bridge.workflow.approved.unchanged_objectives`."""
-        return unchanged_objectives(self.path, self.sha256, None if self.approval is None else self.approval.approved_by)
+        approver = None if self.approval is None else self.approval.approved_by
+        return unchanged_objectives(self.path, self.sha256, approver)
 
 
 def queue(

@@ -131,7 +131,6 @@ def test_the_folder_for_eclipse_lies_apart(tmp_path: Path, folder: str, other: s
     assert load_settings(None).eclipse.drop_folder is None
 
 
-
 @pytest.mark.parametrize("title", ["", " A", "A ", "A\\\\B", "Ä", "A\\tB", "12345678901234567"])
 def test_ae_titles_that_dicom_cannot_carry(tmp_path: Path, title: str) -> None:
     assert [p.path for p in problems(tmp_path, f'node: {{ae_title: "{title}"}}')] == ["node.ae_title"]
