@@ -63,9 +63,11 @@ class EclipseAnswers:
         """Look for new receipts, if it is time to. Called again and again from one thread."""
         begun = self._clock()
         if begun >= self._next_round_s:
-            self.take_in()
-            ended = self._clock()
-            self._next_round_s = ended + max(_ROUND_S, _REST * (ended - begun))
+            try:
+                self.take_in()
+            finally:
+                ended = self._clock()
+                self._next_round_s = ended + max(_ROUND_S, _REST * (ended - begun))
 
     def take_in(self) -> None:
         """Judge every receipt that is new or was changed since it was last looked at."""
@@ -97,6 +99,9 @@ class EclipseAnswers:
                 self._take(hand_over, name, receipt_bytes(path))
             except StorageFailure as failure:
                 return f"{folder.name}: {failure}"
+            except Exception:
+                # a bug with one receipt must not hold up the others, nor fill the log
+                logger.exception("%s of %s met a bug", name, folder.name)
             self._looked_at[path] = signature
         return ""
 

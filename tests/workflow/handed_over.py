@@ -32,7 +32,7 @@ class Room:
     """A case in review, and Eclipse's folder beside it."""
 
     def __init__(self, store: Store, root: Path) -> None:
-        self.store, self.cases, self.now = store, root / "cases", datetime.now(UTC) + timedelta(seconds=1)
+        self.store, self.cases, self.now = store, root / "cases", datetime.now(UTC) + timedelta(hours=1)
         job, _ = make_results(store, self.cases, contents={"objectives": objective_set_to_json(GIVEN).encode()})
         self.id, self.path = job.case_id, result_folder(self.cases, job) / "objectives.json"
         self.folder = EclipseFolder(root / "share")

@@ -141,6 +141,19 @@ def test_a_receipt_that_cannot_be_read_yet_is_read_later_and_said_once(
     assert "can be read again" in caplog.text
 
 
+def test_a_bug_with_one_receipt_is_logged_once_and_holds_up_nothing(
+    room: Room, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (room.handed / "receipt.json").write_bytes(receipt_json())
+    with monkeypatch.context() as patch:
+        patch.setattr(eclipse_answers, "_judged", lambda *_: 1 / 0)
+        for _ in range(3):
+            room.answers.take_in()
+    assert caplog.text.count("ZeroDivisionError") == 1
+    again(room)
+    assert len(room.events("eclipse-applied")) == 1, "the next start looks again"
+
+
 def test_a_share_that_is_away_is_said_once_and_comes_back(
     room: Room, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
