@@ -30,7 +30,7 @@ class Room:
     """A case that is being delivered, on a clock of its own, to destinations that answer as they are told."""
 
     def __init__(self, store: Store, folder: Path) -> None:
-        self.store, self.folder, self.now = store, folder, datetime.now(UTC) + timedelta(seconds=1)
+        self.store, self.folder, self.now = store, folder, datetime.now(UTC) + timedelta(hours=1)
         self.answers: dict[str, Answer] = {"tps": SENT, "archive": SENT}
         self.sent: list[tuple[str, str]] = []
         self.case_id = ""
