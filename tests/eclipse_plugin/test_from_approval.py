@@ -12,10 +12,13 @@ import pytest
 
 from bridge.rt.case import PatientCase
 from bridge.workflow.predict import prepared_case
+from bridge.workflow.store import Store
 from config.load import load_settings
 from tests.e2e.bench import Bench, until
 from tests.eclipse_plugin.plug_in import PlugIn, plan, structure_set
 from tests.phantom import write_small_phantom
+from tests.tps.objective_sets import asked, mean
+from tests.workflow.handed_over import Room
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -42,6 +45,29 @@ def world_of(case: PatientCase, **changes: Any) -> dict[str, Any]:
     uid, frame = case.identity.structure_set_uid, case.ct.grid.frame_of_reference_uid
     planned = plan(structure_set=uid, fractions=30, dose_per_fraction=2.0, **changes)
     return {"structure_sets": [structure_set(case.structures, uid, frame)], "plan": planned}
+
+
+def test_what_the_plug_in_answers_to_an_approved_case_stands_in_the_audit_trail(
+    plug_in: PlugIn, tmp_path: Path
+) -> None:
+    store = Store.in_folder(tmp_path / "data")
+    room = Room(store, tmp_path, asked(mean(3, "Parotid links", 26.0), mean(4, "Cord", 20.0)))
+    room.approve()
+    room.courier().run_once()
+    plug_in.run(room.folder.root, require_approval=True, plan=plan(approval="PlanningApproved"))
+    room.answers.take_in()
+    assert "[plan-approved" in room.state()[1]
+    time.sleep(1.1)  # receipts tell the time in seconds
+    result = plug_in.run(room.folder.root, require_approval=True)
+    assert "A. Physicist" in result["runs"][0]["asked"][0]
+    assert len(result["objectives"]) == 2
+    for _ in range(2):
+        room.answers.take_in()
+    assert room.state() == ("delivered", "objectives to Eclipse: applied 2 of 2 objectives to plan 2.25.7")
+    said = room.events("eclipse-refused", "eclipse-applied", "receipt-refused")
+    assert [event.action for event in said] == ["eclipse-refused", "eclipse-applied"]
+    assert said[1].detail["taken_by"].startswith("eclipse plug-in ")
+    store.close()
 
 
 def test_approved_objectives_reach_a_plan_and_the_receipt_comes_back(

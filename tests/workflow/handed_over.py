@@ -22,6 +22,7 @@ from bridge.workflow.schema import AuditRow
 from bridge.workflow.store import Store
 from bridge.workflow.worklist import HandOverLine, worklist
 from objective_extraction.objective_json import objective_set_to_json
+from objective_extraction.objective_set import ObjectiveSet
 from tests.tps.receipts import GIVEN, receipt_json
 from tests.workflow.results import make_results
 
@@ -31,9 +32,10 @@ POLICY = RetryPolicy(first_delay_s=10.0, factor=2.0, longest_delay_s=25.0, give_
 class Room:
     """A case in review, and Eclipse's folder beside it."""
 
-    def __init__(self, store: Store, root: Path) -> None:
+    def __init__(self, store: Store, root: Path, objectives: ObjectiveSet = GIVEN) -> None:
+        self.objectives = objectives
         self.store, self.cases, self.now = store, root / "cases", datetime.now(UTC) + timedelta(hours=1)
-        job, _ = make_results(store, self.cases, contents={"objectives": objective_set_to_json(GIVEN).encode()})
+        job, _ = make_results(store, self.cases, contents={"objectives": objective_set_to_json(objectives).encode()})
         self.id, self.path = job.case_id, result_folder(self.cases, job) / "objectives.json"
         self.folder = EclipseFolder(root / "share")
         self.folder.root.mkdir(parents=True)
@@ -42,7 +44,7 @@ class Room:
     @property
     def handed(self) -> Path:
         """The folder of the hand-over."""
-        return self.folder.folder_of(GIVEN)
+        return self.folder.folder_of(self.objectives)
 
     def approve(self, recipients: Sequence[Recipient] = (), to_eclipse: bool = True) -> None:
         seen = hashlib.sha256(self.path.read_bytes()).hexdigest()
