@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,19 +25,23 @@ from bridge.node.settings import (
 )
 from bridge.node.spool import Spool
 from bridge.node.watched_folder import WatchedFolder
-from bridge.rt.errors import DeliveryFailure, StorageFailure
-from bridge.workflow import decide, doctor
+from bridge.rt.errors import DeliveryFailure, Refusal, StorageFailure
+from bridge.tps.eclipse import EclipseFolder
+from bridge.workflow import decide, doctor, hand_overs
 from bridge.workflow.decide import Content
 from bridge.workflow.deliveries import SqlDeliveryLedger
 from bridge.workflow.doctor import Check
+from bridge.workflow.eclipse_answers import EclipseAnswers
+from bridge.workflow.eclipse_courier import EclipseCourier
 from bridge.workflow.instances import SqlInstanceIndex
 from bridge.workflow.intake import Intake
 from bridge.workflow.optimize import Optimized, plan_files
 from bridge.workflow.predict import Predicted, predict_files, preference_in
-from bridge.workflow.release import Recipient, approve
+from bridge.workflow.release import Recipient, approve, approve_file
 from bridge.workflow.service import Service, audited
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
+from bridge.workflow.worklist import HandOverLine, hand_over_line
 from config import settings as site
 from esapi_stub.engine.engine import PencilBeamEngine
 from esapi_stub.planning import Watch
@@ -52,6 +56,7 @@ __all__ = [
     "contents",
     "destination_of",
     "examine",
+    "hand_over_file",
     "keep_content",
     "plan_directory",
     "predict_directory",
@@ -65,7 +70,7 @@ _BYTES_PER_MB = 1_000_000
 
 
 def build_service(settings: site.Settings) -> Service:
-    """Compose node, watched folder, intake, worker and courier over one data folder."""
+    """Compose node, watched folder, intake, worker and couriers over one data folder."""
     require_model(settings)
     store = Store.in_folder(settings.data_dir)
     spool = Spool(settings.data_dir / "spool", SqlInstanceIndex(store), read_header)
@@ -91,7 +96,16 @@ def build_service(settings: site.Settings) -> Service:
         )
         doors.append(WatchedFolder(folder, spool, watch, intake.on_stored, on_event))
     courier = Courier(ledger, sender_of(settings), lambda: datetime.now(UTC), retry_policy_of(settings))
-    return Service(settings.data_dir, store, spool, intake, worker, courier, tuple(doors))
+    couriers: list[Callable[[], object]] = [courier.run_once]
+    if settings.eclipse.drop_folder is not None:
+        to_eclipse, from_eclipse = _eclipse(settings, store, settings.eclipse.drop_folder)
+        couriers += [to_eclipse.run_once, from_eclipse.run_once]
+    return Service(settings.data_dir, store, spool, intake, worker, couriers, tuple(doors))
+
+
+def _eclipse(settings: site.Settings, store: Store, folder: Path) -> tuple[EclipseCourier, EclipseAnswers]:
+    courier = EclipseCourier(store, EclipseFolder(folder), retry_policy_of(settings), lambda: datetime.now(UTC))
+    return courier, EclipseAnswers(store, EclipseFolder(folder))
 
 
 def require_model(settings: site.Settings) -> None:
@@ -241,5 +255,35 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
     except OSError as error:
         raise StorageFailure("file-unreadable", f"The objectives cannot be read: {error.strerror}.") from error
     store = Store.in_folder(settings.data_dir)
+    to_eclipse = settings.eclipse.drop_folder is not None
     with store.transaction() as session:
-        approve(session, case_id, cases_folder(settings), recipients_of(settings), user, seen)
+        approve(session, case_id, cases_folder(settings), recipients_of(settings), user, seen, to_eclipse)
+
+
+def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) -> HandOverLine:
+    """Approve the objectives of a file, hand them over to Eclipse at once, and say what it has answered so far.
+
+    Again and again for the same file hands over once and takes in new answers.
+
+    Raises
+    ------
+    Refusal
+        The settings name no drop folder (``no-drop-folder``), or the file holds no objectives.
+    ApprovalRefusal
+        See :func:`bridge.workflow.release.approve_file`.
+    StorageFailure
+        The file cannot be read.
+    """
+    folder = settings.eclipse.drop_folder
+    if folder is None:
+        raise Refusal("no-drop-folder", "The settings name no folder of the plug-in for Eclipse: eclipse.drop_folder.")
+    store = Store.in_folder(settings.data_dir)
+    with store.transaction() as session:
+        objectives_sha256 = approve_file(session, objectives_file, settings.data_dir / "approved", user)
+    courier, answers = _eclipse(settings, store, folder)
+    courier.run_once()
+    answers.take_in()
+    with store.transaction() as session:
+        row = hand_overs.with_objectives(session, objectives_sha256)
+        assert row is not None  # noqa: S101 - owed since the approval above
+        return hand_over_line(session, row)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge import __version__
+from bridge.cli_eclipse import hand_over, show_hand_over
 from bridge.cli_models import evaluate, models_app, train_app
 from bridge.cli_plan import demo, plan
 from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, table, write_json
@@ -39,6 +40,7 @@ app.add_typer(train_app, name="train")
 app.command()(evaluate)
 app.command()(demo)
 app.command()(plan)
+app.command("hand-over")(hand_over)
 
 
 @app.callback(invoke_without_command=True)
@@ -263,6 +265,8 @@ def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
             out.print(
                 f"    to {delivery.destination}: {delivery.state} after {delivery.attempts} attempts {delivery.message}"
             )
+        for handed in row.hand_overs:
+            show_hand_over(handed)
         for back in row.reimports:
             out.print(f"    dose {back.dose_uid} came back: comparison {back.state} {back.message}")
     if not rows:

@@ -19,9 +19,12 @@ def cross_check(settings: Settings) -> list[Problem]:
 
 
 def _places(settings: Settings) -> Iterator[Problem]:
-    watched, data = settings.watched_folder.path, settings.data_dir
+    watched, dropped, data = settings.watched_folder.path, settings.eclipse.drop_folder, settings.data_dir
     if watched is not None and (_inside(watched, data) or _inside(data, watched)):
         yield Problem("watched_folder.path", f"{watched} and data_dir {data} must not lie one in the other")
+    for name, other in (("data_dir", data), ("watched_folder.path", watched)):
+        if dropped is not None and other is not None and (_inside(dropped, other) or _inside(other, dropped)):
+            yield Problem("eclipse.drop_folder", f"{dropped} and {name} {other} must not lie one in the other")
     tls = settings.node.tls
     if tls is not None and tls.port is not None and tls.port == settings.node.port:
         yield Problem("node.tls.port", f"{tls.port} is the plain port as well; null makes the plain port TLS only")

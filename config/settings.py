@@ -30,6 +30,7 @@ __all__ = [
     "DeliverySettings",
     "DestinationSettings",
     "DvhSettings",
+    "EclipseSettings",
     "ExtractionSettings",
     "LabelSettings",
     "LoggingSettings",
@@ -128,6 +129,15 @@ class DestinationSettings(Section):
         description="What it gets; the dose refers to the plan, which is therefore sent before it.",
     )
     tls: TlsSettings | None = Field(None, description="DICOM TLS; null: plain DICOM.")
+
+
+class EclipseSettings(Section):
+    """The hand-over of objectives to the plug-in for Eclipse."""
+
+    drop_folder: SitePath | None = Field(
+        description="Folder that the plug-in reads: released objectives go there, receipts come back; null: none. "
+        "It must be there; name one below a share's mount point, which is gone while the share is."
+    )
 
 
 class DeliverySettings(Section):
@@ -295,6 +305,7 @@ class Settings(Section):
     watched_folder: WatchedFolderSettings = Field(description="A folder watched for exported files.")
     completeness: CompletenessSettings = Field(description="When a case is complete.")
     destinations: tuple[DestinationSettings, ...] = Field(description="Systems that get results.")
+    eclipse: EclipseSettings = Field(description="The hand-over to the plug-in for Eclipse.")
     delivery: DeliverySettings = Field(description="Repeated attempts to deliver.")
     release: ReleaseSettings = Field(description="When results leave the bridge.")
     prediction: PredictionSettings = Field(description="What is predicted.")

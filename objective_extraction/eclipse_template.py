@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -30,6 +29,7 @@ from objective_extraction.objectives import (
     NormalTissueObjective,
     Objective,
 )
+from objective_extraction.whole_file import write_whole
 
 __all__ = ["TemplateObjective", "read_template", "template_findings", "template_xml", "write_template"]
 
@@ -104,10 +104,8 @@ def write_template(objectives: ObjectiveSet, path: Path) -> None:
     StorageFailure
         The file cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_bytes(template_xml(objectives))
-        os.replace(unfinished, path)
+        write_whole(path, template_xml(objectives))
     except OSError as error:
         raise StorageFailure("template-not-written", f"The template cannot be written: {error.strerror}.") from error
 

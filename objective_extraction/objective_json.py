@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -34,6 +33,7 @@ from objective_extraction.objectives import (
     Origin,
     PointObjective,
 )
+from objective_extraction.whole_file import write_whole
 
 __all__ = [
     "objective_set_from_json",
@@ -90,13 +90,8 @@ def write_objective_set(objective_set: ObjectiveSet, path: Path, approval: Appro
         The file cannot be written.
     """
     text = objective_set_to_json(objective_set, approval)
-    part = path.with_name(path.name + ".part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise StorageFailure(
             "objectives-write", f"The objectives cannot be written: {error.strerror}.", file=path

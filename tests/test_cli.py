@@ -220,10 +220,12 @@ def test_approving_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_doctor_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bridge.yaml").write_text(
         "node: {port: 0}\ndestinations: [{name: nobody, ae_title: NOBODY, host: 127.0.0.1, port: 1}]\n"
+        "eclipse: {drop_folder: share}\n"
     )
     assert run("doctor", "--config", "bridge.yaml") == 4
     lines = {line[5:].partition(":")[0]: line[:4].strip() for line in capsys.readouterr().out.splitlines() if line}
-    assert lines["destination nobody"] == "FAIL"
+    assert (lines["destination nobody"], lines["drop folder for Eclipse"]) == ("FAIL", "FAIL")
+    assert not (tmp_path / "share").exists(), "a share that is away must not be made up"
     assert (lines["models"], lines["data folder"], lines["DICOM port"]) == ("ok", "ok", "ok")
 
 

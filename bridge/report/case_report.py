@@ -20,10 +20,21 @@ from bridge.report.tables import dvh_status
 from bridge.rt.errors import StorageFailure
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
 
-__all__ = ["BANNER", "CaseReportData", "Comparison", "ModelStatement", "ObjectiveRow", "write_case_report"]
+__all__ = [
+    "BANNER",
+    "COMPARISON_BANNER",
+    "CaseReportData",
+    "Comparison",
+    "ModelStatement",
+    "ObjectiveRow",
+    "write_case_report",
+]
 
 BANNER = f"PREDICTED DOSE - {NOT_FOR_CLINICAL_USE}"
 """Stands over the report and on every printed page."""
+
+COMPARISON_BANNER = f"PREDICTED AND OPTIMIZED DOSE - {NOT_FOR_CLINICAL_USE}"
+"""Stands there where the report also shows an optimized dose."""
 
 _HERE = Path(__file__).parent
 
@@ -78,7 +89,7 @@ def render_case_report(data: CaseReportData) -> str:
     script = (_HERE / "dvh_cursor.js.j2").read_text(encoding="utf-8")
     targets, organs = structure_tables(data, styles)
     return environment.get_template("case_report.html.j2").render(
-        banner=BANNER,
+        banner=BANNER if data.comparison is None else COMPARISON_BANNER,
         data=data,
         patient_id=data.patient_id,
         patient_name=data.patient_name,

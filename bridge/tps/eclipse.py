@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +21,23 @@ from objective_extraction.approval import Approval
 from objective_extraction.eclipse_template import template_findings, write_template
 from objective_extraction.objective_json import read_approved, write_objective_set
 from objective_extraction.objective_set import ObjectiveSet
+from objective_extraction.whole_file import sync_folder, write_whole
 
-__all__ = ["OBJECTIVES_FILE", "RECEIPT_FILE", "REFUSAL_FILE", "TEMPLATE_FILE", "EclipseFolder", "answer"]
+__all__ = [
+    "ANSWER_FILES",
+    "OBJECTIVES_FILE",
+    "RECEIPT_FILE",
+    "REFUSAL_FILE",
+    "TEMPLATE_FILE",
+    "EclipseFolder",
+    "answer",
+]
 
 OBJECTIVES_FILE = "objectives.json"
 TEMPLATE_FILE = "objectives.xml"
 RECEIPT_FILE = "receipt.json"
 REFUSAL_FILE = "refusal.json"
+ANSWER_FILES = (RECEIPT_FILE, REFUSAL_FILE)
 
 
 class EclipseFolder:
@@ -43,16 +54,14 @@ class EclipseFolder:
 
     def folder_of(self, objectives: ObjectiveSet) -> Path:
         """Give the folder of a hand-over; its name holds nothing that was received."""
-        return self.root / f"objectives-{objectives.sha256[:16]}"
+        return self.folder_named(objectives.sha256)
+
+    def folder_named(self, objectives_sha256: str) -> Path:
+        """Give the folder of a hand-over by the hash of its objectives."""
+        return self.root / f"objectives-{objectives_sha256[:16]}"
 
     def hand_over(self, objectives: ObjectiveSet, approval: Approval | None = None) -> Receipt:
-        """Write the folder, whole or not at all, and read back what was written.
-
-        Parameters
-        ----------
-        approval
-            Who approved these objectives; the plug-in shows it. None where the site lets them go without: a plug-in
-            that was not told so refuses them. An approval that comes later is added to the folder.
+        """Write the folder, as :meth:`put` does, and say what became of the objectives.
 
         Returns
         -------
@@ -61,14 +70,53 @@ class EclipseFolder:
 
         Raises
         ------
+        ApprovalRefusal, Refusal, StorageFailure
+            As :meth:`put` and :meth:`receipt`.
+        """
+        notes = self.put(objectives, approval)
+        return self.receipt(objectives) or Receipt(
+            objectives_sha256=objectives.sha256,
+            state="waiting",
+            taken_by="eclipse",
+            created_utc=datetime.now(UTC),
+            notes=tuple(notes),
+            short_ids=objectives.shortened_names,
+        )
+
+    def put(self, objectives: ObjectiveSet, approval: Approval | None = None) -> Sequence[str]:
+        """Write the folder, whole or not at all, and read back what was written.
+
+        Two processes may hand the same over at once: the folder of the first one stays, and both read it back.
+
+        Parameters
+        ----------
+        approval
+            Who approved these objectives; the plug-in shows it. None where the site lets them go without: a plug-in
+            that was not told so refuses them. An approval that comes later is added to the folder; the first one stays.
+
+        Returns
+        -------
+        sequence of str
+            What a planner should know beforehand.
+
+        Raises
+        ------
         ApprovalRefusal
             What lies in the folder is something else, or the approval is for other objectives.
         StorageFailure
             The folder cannot be written.
         """
+        if approval is not None:
+            approval.require_for(objectives.sha256)
         folder = self.folder_of(objectives)
-        if not folder.exists():
-            self._write(objectives, approval, folder)
+        try:
+            if not folder.exists():
+                self._write(objectives, approval, folder)
+            sync_folder(self.root)  # also where a process died between the folder and this
+        except OSError as error:
+            raise StorageFailure(
+                "hand-over", f"The hand-over cannot be written: {error.strerror}.", folder=folder.name
+            ) from error
         found, approved = read_approved(folder / OBJECTIVES_FILE)
         if found.sha256 != objectives.sha256:
             raise ApprovalRefusal(
@@ -76,16 +124,9 @@ class EclipseFolder:
                 "The hand-over folder holds other objectives than its name says.",
                 folder=folder.name,
             )
-        if approval is not None and approved != approval:
+        if approval is not None and approved is None:
             write_objective_set(objectives, folder / OBJECTIVES_FILE, approval)
-        return self.receipt(objectives) or Receipt(
-            objectives_sha256=objectives.sha256,
-            state="waiting",
-            taken_by="eclipse",
-            created_utc=datetime.now(UTC),
-            notes=tuple(finding.message for finding in template_findings(objectives)),
-            short_ids=objectives.shortened_names,
-        )
+        return (*_first_approval(approved, approval), *(finding.message for finding in template_findings(objectives)))
 
     def receipt(self, objectives: ObjectiveSet) -> Receipt | None:
         """Give the plug-in's answer, None while there is none.
@@ -107,17 +148,21 @@ class EclipseFolder:
         return applied.model_copy(update={"notes": (*applied.notes, note)})
 
     def _write(self, objectives: ObjectiveSet, approval: Approval | None, folder: Path) -> None:
-        part = folder.with_name(f".{folder.name}.part")
+        part = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.part")
         try:
-            shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             write_objective_set(objectives, part / OBJECTIVES_FILE, approval)
             write_template(objectives, part / TEMPLATE_FILE)
             os.replace(part, folder)
-        except OSError as error:
-            raise StorageFailure(
-                "hand-over", f"The hand-over cannot be written: {error.strerror}.", folder=folder.name
-            ) from error
+        except (OSError, StorageFailure):
+            if not folder.exists():
+                raise
+            # another process was first, and its folder is what is read back
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        # of a process that was killed, or of one that comes too late and will find the folder
+        for left in self.root.glob(f".{folder.name}*.part"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def answer(folder: Path, receipt: Receipt) -> None:
@@ -131,10 +176,8 @@ def answer(folder: Path, receipt: Receipt) -> None:
         It cannot be written.
     """
     target = folder / (REFUSAL_FILE if receipt.state == "refused" and _is_applied(folder) else RECEIPT_FILE)
-    part = target.with_name(f"{target.name}.part")
     try:
-        part.write_text(receipt.model_dump_json() + "\n", encoding="utf-8")
-        os.replace(part, target)
+        write_whole(target, f"{receipt.model_dump_json()}\n".encode())
     except OSError as error:
         raise StorageFailure(
             "receipt-write", f"The receipt cannot be written: {error.strerror}.", folder=folder.name
@@ -146,3 +189,10 @@ def _is_applied(folder: Path) -> bool:
         return Receipt.model_validate_json((folder / RECEIPT_FILE).read_bytes()).state == "applied"
     except (OSError, ValidationError):
         return False  # what is no receipt says nothing that a new one would hide
+
+
+def _first_approval(first: Approval | None, later: Approval | None) -> Sequence[str]:
+    if first is None or later is None or first == later:
+        return ()
+    when = f"{first.approved_utc.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return (f"Already handed over as approved by {first.approved_by} at {when}; that stays.",)

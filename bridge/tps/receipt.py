@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure
 from objective_extraction.objective_set import ObjectiveSet
 
-__all__ = ["Outcome", "Receipt", "read_receipt"]
+__all__ = ["Outcome", "Receipt", "read_receipt", "receipt_bytes", "receipt_from_json"]
 
 _LARGEST_BYTES = 5_000_000
 
@@ -99,37 +99,61 @@ def read_receipt(path: Path, objectives: ObjectiveSet) -> Receipt:
 
     Raises
     ------
-    Refusal
-        Not a receipt (``receipt-invalid``), one that speaks of objectives that the set does not have, or one of a plan
-        that has them which is silent about some.
-    ApprovalRefusal
-        The receipt answers another objective set (``receipt-of-other-objectives``).
+    Refusal, ApprovalRefusal
+        As :func:`receipt_from_json`.
+    StorageFailure
+        The file cannot be read.
+    """
+    return receipt_from_json(receipt_bytes(path), objectives, path.name)
+
+
+def receipt_bytes(path: Path) -> bytes:
+    """Give what a receipt's file holds; of one that is too large for a receipt, only enough to tell.
+
+    Raises
+    ------
     StorageFailure
         The file cannot be read.
     """
     try:
         with path.open("rb") as stream:
-            data = stream.read(_LARGEST_BYTES + 1)
+            return stream.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise StorageFailure(
             "receipt-read", f"The receipt cannot be read: {error.strerror}.", file=path.name
         ) from error
+
+
+def receipt_from_json(data: bytes, objectives: ObjectiveSet, file: str) -> Receipt:
+    """Make the receipt that answers an objective set of its file's content.
+
+    Parameters
+    ----------
+    file
+        Name of the file, for messages.
+
+    Raises
+    ------
+    Refusal
+        Not a receipt (``receipt-invalid``), one that speaks of objectives that the set does not have, or one of a plan
+        that has them which is silent about some.
+    ApprovalRefusal
+        The receipt answers another objective set (``receipt-of-other-objectives``).
+    """
     if len(data) > _LARGEST_BYTES:
-        raise Refusal("receipt-invalid", f"A receipt has at most {_LARGEST_BYTES} bytes.", file=path.name)
+        raise Refusal("receipt-invalid", f"A receipt has at most {_LARGEST_BYTES} bytes.", file=file)
     try:
         receipt = Receipt.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise Refusal(
-            "receipt-invalid", f"This is not a receipt: {first['msg']} (at {place}).", file=path.name
-        ) from error
+        raise Refusal("receipt-invalid", f"This is not a receipt: {first['msg']} (at {place}).", file=file) from error
     if receipt.objectives_sha256 != objectives.sha256:
         raise ApprovalRefusal(
             "receipt-of-other-objectives",
             f"The receipt answers the objectives {receipt.objectives_sha256}, not {objectives.sha256}: hand these over "
             "again.",
-            file=path.name,
+            file=file,
         )
     positions = sorted(o.objective for o in (*receipt.added, *receipt.refused) if o.objective is not None)
     count = len(objectives.objectives)
@@ -137,12 +161,12 @@ def read_receipt(path: Path, objectives: ObjectiveSet) -> Receipt:
         raise Refusal(
             "receipt-invalid",
             f"The receipt speaks of objective {positions[-1]}, but there are {count}.",
-            file=path.name,
+            file=file,
         )
     if receipt.state == "applied" and positions != list(range(count)):
         raise Refusal(
             "receipt-invalid",
             f"The receipt must say of each of the {count} objectives once what became of it; it speaks of {positions}.",
-            file=path.name,
+            file=file,
         )
     return receipt

@@ -8,15 +8,14 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bridge.rt.errors import ApprovalRefusal
+from bridge.rt.errors import ApprovalRefusal, StorageFailure
 from bridge.workflow import jobs
-from bridge.workflow.release import result_folder
 from bridge.workflow.schema import AuditRow
 from objective_extraction.approval import Approval
 from objective_extraction.objective_json import objective_set_from_json
 from objective_extraction.objective_set import ObjectiveSet
 
-__all__ = ["approved_objectives"]
+__all__ = ["approved_objectives", "unchanged_objectives"]
 
 
 def approved_objectives(session: Session, case_id: str, cases_folder: Path) -> tuple[ObjectiveSet, Approval]:
@@ -41,13 +40,37 @@ def approved_objectives(session: Session, case_id: str, cases_folder: Path) -> t
     if event is None or done is None:
         raise ApprovalRefusal("not-approved", f"Nobody approved the objectives of case {case_id}.")
     job, artifacts = done
-    (artifact,) = [artifact for artifact in artifacts if artifact.kind == "objectives"]
-    path = result_folder(cases_folder, job) / artifact.path
-    data = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != event.detail["artifacts"]["objectives"]:
-        raise ApprovalRefusal(
-            "artifact-changed",
-            f"{artifact.path} of case {case_id} is not the file that {event.actor} approved. Look at it again.",
-        )
-    objectives = objective_set_from_json(data)
+    path = jobs.result_folder(cases_folder, job) / jobs.artifact_of(artifacts, "objectives").path
+    objectives = unchanged_objectives(path, event.detail["artifacts"]["objectives"], event.actor)
     return objectives, Approval(event.actor, event.utc, objectives.sha256)
+
+
+def unchanged_objectives(path: Path, sha256: str, approver: str | None) -> ObjectiveSet:
+    """Read objectives from a file that still is what was released.
+
+    Parameters
+    ----------
+    sha256
+        Of the file at its release.
+    approver
+        Who approved it, or None where nobody had to.
+
+    Raises
+    ------
+    ApprovalRefusal
+        The file was changed or removed (``artifact-changed``).
+    Refusal
+        It is not an objective set.
+    StorageFailure
+        It cannot be read.
+    """
+    try:
+        data = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise StorageFailure("objectives-read", f"{path.name} cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        released = f"that {approver} approved" if approver else "that was released"
+        raise ApprovalRefusal(
+            "artifact-changed", f"{path.name} is not the file {released}. Look at it again.", folder=path.parent.name
+        )
+    return objective_set_from_json(data)

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal, IdentityRefusal
-from bridge.workflow import audit
+from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.cases import CaseState, get_case, list_cases, set_state
 from bridge.workflow.deliveries import deliveries_of
-from bridge.workflow.schema import InstanceRow, JobRow
+from bridge.workflow.schema import HandOverRow, InstanceRow, JobRow
 
 __all__ = ["Content", "contents_of", "keep", "retry"]
 
@@ -28,7 +28,7 @@ class Content:
 
 
 def retry(session: Session, case_id: str, actor: str) -> None:
-    """Try a refused or failed case again with what it has: its prediction, or the deliveries that were given up.
+    """Try a refused or failed case again with what it has: its prediction, or what could not be delivered.
 
     Raises
     ------
@@ -42,12 +42,15 @@ def retry(session: Session, case_id: str, actor: str) -> None:
             "nothing-to-retry", f"Case {case_id} is {case.state.value}; only refused and failed cases are tried again."
         )
     given_up = [row for row in deliveries_of(session, case_id) if row.state == "failed"]
+    not_handed_over = _not_handed_over(session, case_id)
     query = select(JobRow).where(JobRow.case_id == case_id).order_by(JobRow.id.desc()).limit(1)
     job = session.scalars(query).first()
     if job is not None and job.state in ("refused", "failed"):
         job.state, job.attempts = "queued", 0
         set_state(session, case_id, CaseState.QUEUED, f"tried again by {actor}", actor)
-    elif given_up:
+    elif given_up or not_handed_over:
+        for hand_over in not_handed_over:
+            hand_overs.try_again(hand_over)
         for row in given_up:
             row.state, row.attempts_utc, row.next_attempt_utc, row.finished_utc = "pending", [], datetime.now(UTC), None
         set_state(session, case_id, CaseState.DELIVERING, f"tried again by {actor}", actor)
@@ -56,6 +59,14 @@ def retry(session: Session, case_id: str, actor: str) -> None:
             "nothing-to-retry",
             f"Case {case_id} was refused before a prediction: {case.reason} Mend that at the source and send it again.",
         )
+
+
+def _not_handed_over(session: Session, case_id: str) -> Sequence[HandOverRow]:
+    """Give the hand-over of the newest objectives if it was given up; older ones are not handed over any more."""
+    done = jobs.last_done(session, case_id)
+    hashes = [] if done is None else [artifact.sha256 for artifact in done[1]]
+    row = hand_overs.newest_hand_over(session, case_id, hashes)
+    return [row] if row is not None and row.state == "failed" else []
 
 
 def contents_of(session: Session, sop_instance_uid: str) -> Sequence[Content]:

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from bridge.node.ledger import Delivery
 from bridge.node.scu import InstanceResult
 from bridge.node.settings import Destination
-from bridge.workflow import audit, jobs
-from bridge.workflow.cases import CaseState, get_case, set_state
+from bridge.workflow import audit
 from bridge.workflow.schema import DeliveryRow
+from bridge.workflow.settle import settle_case
 from bridge.workflow.store import Store
 
 __all__ = ["SqlDeliveryLedger", "deliveries_of"]
@@ -87,7 +87,7 @@ class SqlDeliveryLedger:
                 status=None if result.status is None else f"0x{result.status:04X}",
                 reason=result.reason,
             )
-            _settle_case(session, row.case_id)
+            settle_case(session, row.case_id)
 
 
 def _is_unchanged(session: Session, row: DeliveryRow, now: datetime) -> bool:
@@ -101,30 +101,10 @@ def _is_unchanged(session: Session, row: DeliveryRow, now: datetime) -> bool:
     audit.append(
         session, audit.SYSTEM, "delivery-file-changed", row.case_id, destination=row.destination, file=path.name
     )
-    _settle_case(session, row.case_id)
+    settle_case(session, row.case_id)
     return False
 
 
 def deliveries_of(session: Session, case_id: str) -> Sequence[DeliveryRow]:
     """Give the ledger's rows of one case."""
     return list(session.scalars(select(DeliveryRow).where(DeliveryRow.case_id == case_id).order_by(DeliveryRow.id)))
-
-
-def _settle_case(session: Session, case_id: str) -> None:
-    """Bring a case on by what became of its newest results; one that is predicted anew is not touched."""
-    done = jobs.last_done(session, case_id)
-    if get_case(session, case_id).state is not CaseState.DELIVERING or done is None:
-        return
-    released = {artifact.sop_instance_uid for artifact in done[1]}
-    rows = [row for row in deliveries_of(session, case_id) if row.sop_instance_uid in released]
-    failed = [r for r in rows if r.state == "failed"]
-    pending = [r for r in rows if r.state == "pending"]
-    if pending:
-        waiting = "; ".join(f"{r.destination}: {r.message}" for r in pending if r.message)
-        set_state(session, case_id, CaseState.DELIVERING, waiting or f"{len(pending)} of {len(rows)} objects to send")
-    elif failed:
-        reasons = "; ".join(f"{r.destination}: {r.message}" for r in failed)
-        set_state(session, case_id, CaseState.FAILED, f"not delivered to {reasons}")
-    else:
-        names = ", ".join(sorted({r.destination for r in rows}))
-        set_state(session, case_id, CaseState.DELIVERED, f"{len(rows)} objects to {names}")

@@ -28,7 +28,7 @@ from bridge.workflow.instances import SqlInstanceIndex, paths_of
 from bridge.workflow.intake import Intake
 from bridge.workflow.optimize import PLAN_FILES, Optimized, plan_files
 from bridge.workflow.reimport import reimports_of
-from bridge.workflow.release import approve, result_folder
+from bridge.workflow.release import approve
 from bridge.workflow.store import Store
 from bridge.workflow.whole_folder import whole_folder
 from bridge.workflow.worker import Worker
@@ -186,7 +186,7 @@ class _Bridge:
         with self.store.transaction() as session:
             done = jobs.last_done(session, case_id)
             assert done is not None  # noqa: S101 - the case is in review
-            return paths_of(session, done[0].inputs), result_folder(self.cases, done[0])
+            return paths_of(session, done[0].inputs), jobs.result_folder(self.cases, done[0])
 
     def comparison(self, case_id: str) -> Path | None:
         """Give the folder of the comparison, None while there is none.

@@ -38,6 +38,8 @@ def examine(settings: Settings, destinations: Iterable[Destination], sender: Sen
         yield Check(f"package {module}", there, "installed" if there else f"install fdp-bridge[{extra}]")
     yield _models(settings.prediction.model)
     yield from _data_folder(settings.data_dir)
+    if settings.eclipse.drop_folder is not None:
+        yield _drop_folder(settings.eclipse.drop_folder)
     yield _port(settings.node.host, settings.node.port)
     for destination in destinations:
         answer = sender.echo(destination)
@@ -53,12 +55,24 @@ def _models(model_id: str) -> Check:
     return Check("models", True, f"{known}; predicting with {model.card.id} {model.sha256[:12]}")
 
 
+def _drop_folder(folder: Path) -> Check:
+    try:
+        _probe(folder)
+    except OSError as error:
+        return Check("drop folder for Eclipse", False, f"{folder} cannot be written: {error.strerror}")
+    return Check("drop folder for Eclipse", True, f"{folder} can be written")
+
+
+def _probe(folder: Path) -> None:
+    probe = folder / ".doctor"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
 def _data_folder(folder: Path) -> Iterator[Check]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".doctor"
-        probe.write_bytes(b"")
-        probe.unlink()
+        _probe(folder)
         yield Check("data folder", True, f"{folder} can be written")
     except OSError as error:
         yield Check("data folder", False, f"{folder} cannot be written: {error.strerror}")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,6 +18,8 @@ from bridge.workflow.schema import ArtifactRow, CaseRow, JobRow
 __all__ = [
     "Artifact",
     "Job",
+    "artifact_of",
+    "case_with",
     "claim_next",
     "done_by",
     "finish",
@@ -28,6 +31,7 @@ __all__ = [
     "maker_of",
     "queue",
     "recover",
+    "result_folder",
 ]
 
 _MOST_ATTEMPTS = 3
@@ -189,6 +193,22 @@ def made_here(session: Session, sop_instance_uids: Collection[str]) -> frozenset
     """Give those of these SOP Instance UIDs that a job of ours made."""
     query = select(ArtifactRow.sop_instance_uid).where(ArtifactRow.sop_instance_uid.in_(sop_instance_uids))
     return frozenset(uid for uid in session.scalars(query) if uid is not None)
+
+
+def case_with(session: Session, sha256: str) -> str | None:
+    """Give the case for which a file with this hash was made, or None."""
+    query = select(JobRow.case_id).join(ArtifactRow, ArtifactRow.job_id == JobRow.id)
+    return session.scalars(query.where(ArtifactRow.sha256 == sha256)).first()
+
+
+def artifact_of(artifacts: Sequence[Artifact], kind: str) -> Artifact:
+    """Give the file of one kind, which every prediction makes."""
+    return next(artifact for artifact in artifacts if artifact.kind == kind)
+
+
+def result_folder(cases_folder: Path, job: Job) -> Path:
+    """Give where the results of a job lie: a folder of the case, one for each state of its input."""
+    return cases_folder / job.case_id / job.input_sha256[:12]
 
 
 def _input_sha256(inputs: Sequence[str]) -> str:

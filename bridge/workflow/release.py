@@ -11,13 +11,17 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bridge.rt.errors import ApprovalRefusal
-from bridge.workflow import audit, jobs
+from bridge.rt.errors import ApprovalRefusal, StorageFailure
+from bridge.workflow import audit, hand_overs, jobs
+from bridge.workflow.approved import approved_objectives
 from bridge.workflow.cases import CaseState, get_case, set_state
-from bridge.workflow.jobs import Artifact, Job
+from bridge.workflow.jobs import Artifact, result_folder
 from bridge.workflow.schema import DeliveryRow
+from objective_extraction.approval import Approval
+from objective_extraction.objective_json import objective_set_from_json
+from objective_extraction.whole_file import write_whole
 
-__all__ = ["Recipient", "approve", "enqueue", "require_unchanged", "result_folder"]
+__all__ = ["Recipient", "approve", "approve_file", "enqueue", "require_unchanged"]
 
 
 _LONGEST_NAME = 64
@@ -38,6 +42,7 @@ def approve(
     recipients: Sequence[Recipient],
     actor: str,
     objectives_sha256: str,
+    to_eclipse: bool = False,
 ) -> None:
     """Approve the newest results of a case and send them.
 
@@ -49,17 +54,18 @@ def approve(
         Who approves: a name of 1 to 64 printable characters.
     objectives_sha256
         Hash of the objectives file that the approver saw: approval binds exactly what is exported.
+    to_eclipse
+        Whether the objectives are handed over to the plug-in for Eclipse.
 
     Raises
     ------
     ApprovalRefusal
         Nobody is named, the case is not in review, its files changed since they were made, or the approver saw other
         objectives.
+    Refusal
+        The objectives are to be handed over and are none.
     """
-    if not actor.strip() or len(actor) > _LONGEST_NAME or not actor.isprintable():
-        raise ApprovalRefusal("approver", f"Say who approves, in 1 to {_LONGEST_NAME} characters on one line.")
-    if not actor.strip():
-        raise ApprovalRefusal("approver-missing", "An approval needs the name of the person who approves.")
+    _require_approver(actor)
     case = get_case(session, case_id)
     done = jobs.last_done(session, case_id)
     if case.state is not CaseState.REVIEW or done is None:
@@ -77,7 +83,68 @@ def approve(
             f"{hashes['objectives'][:12]}. Look at them again.",
         )
     audit.append(session, actor, "case-approved", case_id, artifacts=hashes)
+    if to_eclipse:
+        objectives, approval = approved_objectives(session, case_id, cases_folder)
+        file = jobs.artifact_of(artifacts, "objectives")
+        hand_overs.queue(session, folder / file.path, file.sha256, objectives.sha256, approval, case_id)
     enqueue(session, case_id, folder, artifacts, recipients)
+
+
+def approve_file(session: Session, path: Path, copies: Path, actor: str) -> str:
+    """Approve objectives that belong to no case of this bridge, and owe them to Eclipse; approve them once.
+
+    Parameters
+    ----------
+    path
+        ``objectives.json``.
+    copies
+        Folder that keeps what was approved, whatever becomes of ``path``.
+    actor
+        As of :func:`approve`.
+
+    Returns
+    -------
+    str
+        Hash of the objective set.
+
+    Raises
+    ------
+    ApprovalRefusal
+        Nobody is named, the file was changed since it was written, or it is that of a case (``objectives-of-case``).
+    Refusal
+        The file holds no objectives.
+    StorageFailure
+        It cannot be read or kept.
+    """
+    _require_approver(actor)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageFailure("objectives-read", f"The objectives cannot be read: {error.strerror}.") from error
+    objectives, sha256 = objective_set_from_json(data), hashlib.sha256(data).hexdigest()
+    case_id = jobs.case_with(session, sha256)
+    if case_id is not None:
+        raise ApprovalRefusal(
+            "objectives-of-case", f"These are the objectives of case {case_id}: approve the case to hand them over."
+        )
+    kept = copies / f"{objectives.sha256}.json"
+    try:
+        copies.mkdir(exist_ok=True)
+        write_whole(kept, data)
+    except OSError as error:
+        raise StorageFailure("objectives-keep", f"The objectives cannot be kept: {error.strerror}.") from error
+    if hand_overs.with_objectives(session, objectives.sha256) is None:
+        seen = {"objectives_sha256": objectives.sha256, "file_sha256": sha256}
+        audit.append(session, actor, "objectives-approved", None, **seen)
+    approval = Approval(actor, datetime.now(UTC), objectives.sha256)
+    hand_overs.queue(session, kept, sha256, objectives.sha256, approval)
+    return objectives.sha256
+
+
+def _require_approver(name: str) -> None:
+    """Refuse an approval in nobody's name (``approver``)."""
+    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ApprovalRefusal("approver", f"Say who approves, in 1 to {_LONGEST_NAME} characters on one line.")
 
 
 def require_unchanged(folder: Path, artifacts: Sequence[Artifact], case_id: str) -> None:
@@ -88,11 +155,6 @@ def require_unchanged(folder: Path, artifacts: Sequence[Artifact], case_id: str)
             raise ApprovalRefusal(
                 "artifact-changed", f"{artifact.path} of case {case_id} is not the file that the bridge wrote."
             )
-
-
-def result_folder(cases_folder: Path, job: Job) -> Path:
-    """Give where the results of a job lie: a folder of the case, one for each state of its input."""
-    return cases_folder / job.case_id / job.input_sha256[:12]
 
 
 def enqueue(
@@ -122,8 +184,10 @@ def enqueue(
                         next_attempt_utc=now,
                     )
                 )
-    if any(recipient.kinds for recipient in recipients):
-        names = ", ".join(recipient.name for recipient in recipients)
-        set_state(session, case_id, CaseState.DELIVERING, f"to {names}")
+    names = [recipient.name for recipient in recipients if recipient.kinds]
+    if hand_overs.is_owed(session, case_id, by_kind["objectives"].sha256):
+        names.append(hand_overs.ECLIPSE)
+    if names:
+        set_state(session, case_id, CaseState.DELIVERING, f"to {', '.join(names)}")
     else:
         set_state(session, case_id, CaseState.DELIVERED, "no destination is configured; the results are in its folder")

@@ -11,11 +11,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 __all__ = [
+    "AnswerRow",
     "ArtifactRow",
     "AuditRow",
     "Base",
     "CaseRow",
     "DeliveryRow",
+    "HandOverRow",
     "InstanceRow",
     "JobRow",
     "ReimportRow",
@@ -148,6 +150,43 @@ class ReimportRow(Base):
     message: Mapped[str] = mapped_column(Text, default="")
     created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class HandOverRow(Base):
+    """Objectives on their way to the folder of the plug-in for Eclipse; without a case where a file was handed over."""
+
+    __tablename__ = "hand_overs"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str | None] = mapped_column(ForeignKey("cases.id"))
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    objectives_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    approved_by: Mapped[str | None] = mapped_column(String(64))
+    approved_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(20))
+    attempts_utc: Mapped[list[str]] = mapped_column(JSON)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    next_attempt_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AnswerRow(Base):
+    """One receipt as it lay in a folder; the unique key keeps the same content from being judged twice."""
+
+    __tablename__ = "answers"
+    __table_args__ = (UniqueConstraint("hand_over_id", "file", "sha256"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    hand_over_id: Mapped[int] = mapped_column(ForeignKey("hand_overs.id"))
+    file: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(20))
+    message: Mapped[str] = mapped_column(Text)
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    taken_utc: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AuditRow(Base):

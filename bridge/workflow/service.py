@@ -1,15 +1,15 @@
-"""The service: doors, intake, worker and courier, running together until stopped."""
+"""The service: doors, intake, worker and couriers, running together until stopped."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
 from bridge.node.events import NodeEvent
-from bridge.node.ledger import Courier
 from bridge.node.scp import StorageScp
 from bridge.node.spool import Spool
 from bridge.node.watched_folder import WatchedFolder
@@ -25,6 +25,8 @@ __all__ = ["Service", "audited"]
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+_LONGEST_END_S = 10.0
+"""How long the couriers may take to end what they are doing."""
 
 
 class Service:
@@ -36,8 +38,11 @@ class Service:
         Held for as long as the service runs.
     store, spool
         Database and files.
-    intake, worker, courier
+    intake, worker
         What happens to what arrives; each is ticked, so that a crash between two ticks loses nothing.
+    couriers
+        What speaks to the world outside, again and again, each in a thread of its own: a slow destination or share must
+        hold up neither a prediction nor another courier.
     doors
         Network and watched folder.
     """
@@ -49,7 +54,7 @@ class Service:
         spool: Spool,
         intake: Intake,
         worker: Worker,
-        courier: Courier,
+        couriers: Sequence[Callable[[], object]],
         doors: tuple[StorageScp | WatchedFolder, ...],
     ) -> None:
         self._data_folder = data_folder
@@ -57,7 +62,7 @@ class Service:
         self._spool = spool
         self._intake = intake
         self._worker = worker
-        self._courier = courier
+        self._couriers = couriers
         self._doors = doors
         self._stop_asked = False
         self._stopping = Event()
@@ -75,8 +80,9 @@ class Service:
         self._intake.start()
         with ExitStack() as stack:
             stack.callback(self._worker.stop)
-            courier = Thread(target=self._deliver, name="courier", daemon=True)
-            courier.start()
+            threads = [Thread(target=self._deliver, args=[courier], daemon=True) for courier in self._couriers]
+            for thread in threads:
+                thread.start()
             for door in self._doors:
                 self._open(stack, door)
             logger.info("ready")
@@ -84,7 +90,9 @@ class Service:
                 self._tick()
                 time.sleep(_TICK_S)
             self._stopping.set()
-            courier.join(timeout=10.0)
+            deadline = time.monotonic() + _LONGEST_END_S
+            for thread in threads:
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
         self._store.close()
 
     @staticmethod
@@ -108,11 +116,11 @@ class Service:
             except StorageFailure:
                 logger.exception("the database did not accept a change; trying again")
 
-    def _deliver(self) -> None:
-        """Send what is due; apart from the main loop, because a slow destination must not hold up a prediction."""
+    def _deliver(self, courier: Callable[[], object]) -> None:
+        """Let one courier do what is due, until the service ends."""
         while not self._stopping.wait(_TICK_S):
             try:
-                self._courier.run_once()
+                courier()
             except StorageFailure:
                 logger.exception("the database did not accept a change; trying again")
             except Exception:

@@ -21,14 +21,15 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import BridgeError, Refusal
-from bridge.workflow import jobs, reimport
+from bridge.workflow import hand_overs, jobs, reimport
+from bridge.workflow.approved import unchanged_objectives
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.comparison import compare_files, comparison_folder
 from bridge.workflow.instances import paths_of
-from bridge.workflow.jobs import Artifact, Job
+from bridge.workflow.jobs import Artifact, Job, result_folder
 from bridge.workflow.predict import predict_files, preference_in
 from bridge.workflow.reimport import Reimport
-from bridge.workflow.release import Recipient, enqueue, result_folder
+from bridge.workflow.release import Recipient, enqueue
 from bridge.workflow.store import Store
 from config.settings import Settings
 from models.predictor import DosePredictor
@@ -62,7 +63,8 @@ class Worker:
     cases_folder
         Each case's results go to ``<cases_folder>/<case id>/<first 12 digits of the input's hash>``.
     recipients
-        Who gets results that are released without approval, or None where approval comes first.
+        Who gets results that are released without approval, or None where approval comes first. Eclipse gets the
+        objectives as well, where the settings name its folder.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Worker:
         work = running.work
         try:
             artifacts = running.future.result()
+            released = self._released_objectives(running, artifacts)
         except BrokenProcessPool:
             logger.error("the prediction process died during case %s", work.case_id)
             with self._store.transaction() as session:
@@ -156,11 +159,21 @@ class Worker:
             return
         with self._store.transaction() as session:
             if isinstance(work, Job):
-                self._predicted(session, work, running.folder, artifacts)
+                self._predicted(session, work, running.folder, artifacts, released)
             else:
                 reimport.finish(session, work, "done", comparison_folder(self._cases_folder, work).name, artifacts)
 
-    def _predicted(self, session: Session, job: Job, folder: Path, artifacts: Sequence[Artifact]) -> None:
+    def _released_objectives(self, running: _Running, artifacts: Sequence[Artifact]) -> str | None:
+        """Give the hash of the objectives that go to Eclipse without approval; None where none do."""
+        is_wanted = self._recipients is not None and self._settings.eclipse.drop_folder is not None
+        if not is_wanted or not isinstance(running.work, Job):
+            return None
+        file = jobs.artifact_of(artifacts, "objectives")
+        return unchanged_objectives(running.folder / file.path, file.sha256, None).sha256
+
+    def _predicted(
+        self, session: Session, job: Job, folder: Path, artifacts: Sequence[Artifact], released: str | None
+    ) -> None:
         if not jobs.is_wanted(session, job):
             jobs.finish(session, job, "superseded", "the case changed meanwhile")
             return
@@ -168,6 +181,9 @@ class Worker:
         if self._recipients is None:
             set_state(session, job.case_id, CaseState.REVIEW, "predicted; waits for approval")
         else:
+            if released is not None:
+                file = jobs.artifact_of(artifacts, "objectives")
+                hand_overs.queue(session, folder / file.path, file.sha256, released, None, job.case_id)
             enqueue(session, job.case_id, folder, artifacts, self._recipients)
         # a dose that was here before the prediction had nothing to be compared with
         reimport.link_doses(session, get_case(session, job.case_id).study_instance_uid)

@@ -1,4 +1,4 @@
-"""The worklist: every case with its state, what it waits for, and what was delivered where."""
+"""The worklist: every case with its state, what it waits for, what was delivered where, and what Eclipse answered."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from bridge.workflow.cases import list_cases
 from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.hand_overs import answers_of, hand_overs_of
 from bridge.workflow.reimport import reimports_of
+from bridge.workflow.schema import HandOverRow
 from bridge.workflow.store import Store
 
-__all__ = ["DeliveryLine", "ReimportLine", "WorklistRow", "worklist"]
+__all__ = [
+    "AnswerLine",
+    "DeliveryLine",
+    "HandOverLine",
+    "ReimportLine",
+    "WorklistRow",
+    "hand_over_line",
+    "worklist",
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,26 @@ class ReimportLine:
 
 
 @dataclass(frozen=True)
+class AnswerLine:
+    """One receipt of Eclipse: applied, refused, or rejected by the bridge because it cannot be trusted."""
+
+    file: str
+    state: str
+    message: str
+
+
+@dataclass(frozen=True)
+class HandOverLine:
+    """Objectives on their way to Eclipse, and every answer in the order in which it was taken in."""
+
+    objectives_sha256: str
+    state: str
+    attempts: int
+    message: str
+    answers: tuple[AnswerLine, ...]
+
+
+@dataclass(frozen=True)
 class WorklistRow:
     """One case."""
 
@@ -46,6 +78,7 @@ class WorklistRow:
     updated_utc: datetime
     deliveries: tuple[DeliveryLine, ...]
     reimports: tuple[ReimportLine, ...] = ()
+    hand_overs: tuple[HandOverLine, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
@@ -70,6 +103,13 @@ def worklist(store: Store) -> Sequence[WorklistRow]:
                 reimports=tuple(
                     ReimportLine(row.dose_uid, row.state, row.message) for row in reimports_of(session, case.id)
                 ),
+                hand_overs=tuple(hand_over_line(session, row) for row in hand_overs_of(session, case.id)),
             )
             for case in list_cases(session)
         ]
+
+
+def hand_over_line(session: Session, row: HandOverRow) -> HandOverLine:
+    """Give one hand-over with its answers."""
+    answers = tuple(AnswerLine(one.file, one.state, one.message) for one in answers_of(session, row.id))
+    return HandOverLine(row.objectives_sha256, row.state, len(row.attempts_utc), row.message, answers)

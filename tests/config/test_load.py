@@ -119,6 +119,18 @@ def test_a_problem_is_named_with_its_path(tmp_path: Path, text: str, expected: s
     assert [str(problem) for problem in problems(tmp_path, text)] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("folder", "other"), [("data/share", "data_dir"), ("in", "watched_folder.path"), (".", "watched_folder.path")]
+)
+def test_the_folder_for_eclipse_lies_apart(tmp_path: Path, folder: str, other: str) -> None:
+    text = f"data_dir: data\nwatched_folder: {{path: in}}\neclipse: {{drop_folder: {folder}}}\n"
+    found = [problem for problem in problems(tmp_path, text) if problem.path == "eclipse.drop_folder"]
+    assert other in " ".join(problem.message for problem in found)
+    apart = write(tmp_path, "data_dir: data\neclipse: {drop_folder: share}\n")
+    assert load_settings(apart).eclipse.drop_folder == tmp_path / "share"
+    assert load_settings(None).eclipse.drop_folder is None
+
+
 @pytest.mark.parametrize("title", ["", " A", "A ", "A\\\\B", "Ä", "A\\tB", "12345678901234567"])
 def test_ae_titles_that_dicom_cannot_carry(tmp_path: Path, title: str) -> None:
     assert [p.path for p in problems(tmp_path, f'node: {{ae_title: "{title}"}}')] == ["node.ae_title"]

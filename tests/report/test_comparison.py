@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bridge.report.case_data import CaseReportData, Comparison
-from bridge.report.case_report import render_case_report
+from bridge.report.case_report import BANNER, COMPARISON_BANNER, render_case_report
 from bridge.report.comparison_tables import comparison_tables
 from bridge.report.dvh_figure import dvh_figure
 from bridge.report.line_style import line_styles
@@ -56,6 +56,15 @@ def test_every_structure_has_both_curves_and_only_the_predicted_one_is_read_off(
     assert len(re.findall(r'"\d+": \[', source)) == len(drawn)
     assert "2.25.71" in html
     assert "2.25.72" in html
+
+
+def test_the_banner_names_both_doses_on_screen_and_on_paper(data: CaseReportData) -> None:
+    html = render_case_report(data)
+    assert COMPARISON_BANNER == "PREDICTED AND OPTIMIZED DOSE - NOT FOR CLINICAL USE"
+    assert f'<p class="banner" role="note">{COMPARISON_BANNER}</p>' in html
+    assert f'@top-center {{ content: "{COMPARISON_BANNER}"' in html
+    assert f" - {COMPARISON_BANNER}</title>" in html
+    assert BANNER not in html
 
 
 def test_without_an_optimized_dose_the_report_says_nothing_of_one() -> None:

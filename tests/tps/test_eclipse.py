@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import json
+import errno
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,44 +10,23 @@ from typing import Any
 import pytest
 
 from bridge.rt.errors import ApprovalRefusal, BridgeError, Refusal, StorageFailure
+from bridge.tps import eclipse
 from bridge.tps.eclipse import EclipseFolder, answer
 from bridge.tps.port import TpsPort
 from bridge.tps.receipt import Outcome, Receipt
-from bridge.tps.terms import words
 from objective_extraction.approval import Approval
 from objective_extraction.eclipse_template import read_template
 from objective_extraction.objective_json import read_approved, read_objective_set
+from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import NormalTissueObjective
 from tests.objective_extraction.cases import objective_set, point
-
-GIVEN = objective_set()
-RECEIPT: dict[str, Any] = {
-    "version": "1.0",
-    "objectives_sha256": GIVEN.sha256,
-    "state": "applied",
-    "taken_by": "eclipse plug-in 1.0",
-    "plan_uid": "2.25.7",
-    "created_utc": "2026-03-02T10:00:00Z",
-    "made": ["Parotid_L-PTV"],
-    "added": [
-        {"objective": number, "structure": one.roi_name, "what": words(one)}
-        for number, one in enumerate(GIVEN.objectives[:5])
-    ],
-    "refused": [{"objective": 5, "structure": "Parotid_L-PTV", "what": "upper 20 Gy at 20 %", "reason": "no such"}],
-    "notes": [],
-}
-
+from tests.tps.receipts import GIVEN, REFUSED, receipt_json
 
 APPROVAL = Approval("A. Physicist", datetime(2026, 3, 2, 10, tzinfo=UTC), GIVEN.sha256)
 
 
 def answered(folder: EclipseFolder, name: str = "receipt.json", **changes: Any) -> None:
-    receipt = {key: value for key, value in (RECEIPT | changes).items() if value is not ...}
-    (folder.folder_of(GIVEN) / name).write_text(json.dumps(receipt))
-
-
-REFUSED: dict[str, Any] = {"state": "refused", "reason": "The plan is approved. [plan-approved]"}
-REFUSED |= {"made": [], "added": [], "refused": []}
+    (folder.folder_of(GIVEN) / name).write_bytes(receipt_json(**changes))
 
 
 @pytest.fixture
@@ -74,13 +54,52 @@ def test_the_same_hand_over_again_writes_nothing(folder: EclipseFolder) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.folder_of(GIVEN).iterdir()} == before
 
 
-def test_an_interrupted_hand_over_is_begun_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [".part", ".0a1b2c3d.part"])
+def test_an_interrupted_hand_over_is_begun_again(tmp_path: Path, left: str) -> None:
     port = EclipseFolder(tmp_path)
-    part = tmp_path / f".{port.folder_of(GIVEN).name}.part"
+    part = tmp_path / f".{port.folder_of(GIVEN).name}{left}"
     part.mkdir()
     (part / "objectives.json").write_text("{")
     port.hand_over(GIVEN)
     assert [path.name for path in tmp_path.iterdir()] == [port.folder_of(GIVEN).name]
+
+
+def test_a_hand_over_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(eclipse, "write_template", full)
+    with pytest.raises(StorageFailure, match="No space left"):
+        EclipseFolder(tmp_path).hand_over(GIVEN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_processes_the_first_hands_over_and_the_other_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one writes its template, another one hands over from beginning to end."""
+    write_template = eclipse.write_template
+
+    def overtaken(objectives: ObjectiveSet, path: Path) -> None:
+        monkeypatch.setattr(eclipse, "write_template", write_template)
+        EclipseFolder(tmp_path).hand_over(objectives, APPROVAL)
+        write_template(objectives, path)
+
+    monkeypatch.setattr(eclipse, "write_template", overtaken)
+    later = replace(APPROVAL, approved_by="B. Physicist")
+    (note,) = EclipseFolder(tmp_path).hand_over(GIVEN, later).notes
+    assert note == "Already handed over as approved by A. Physicist at 2026-03-02 10:00 UTC; that stays."
+    (made,) = tmp_path.iterdir()
+    assert read_approved(made / "objectives.json") == (GIVEN, APPROVAL)
+    assert sorted(path.name for path in made.iterdir()) == ["objectives.json", "objectives.xml"]
+
+
+def test_many_at_once_make_one_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        states = list(pool.map(lambda _: EclipseFolder(tmp_path).hand_over(GIVEN, APPROVAL).state, range(16)))
+    assert states == ["waiting"] * 16
+    (made,) = tmp_path.iterdir()
+    assert read_approved(made / "objectives.json") == (GIVEN, APPROVAL)
 
 
 def test_the_plug_in_answers(folder: EclipseFolder) -> None:
@@ -173,7 +192,7 @@ def test_a_refusal_of_other_objectives_is_refused(folder: EclipseFolder) -> None
 
 def test_an_answer_never_hides_what_was_applied(folder: EclipseFolder) -> None:
     def receipt(**changes: Any) -> Receipt:
-        return Receipt.model_validate_json(json.dumps(RECEIPT | changes))
+        return Receipt.model_validate_json(receipt_json(**changes))
 
     path = folder.folder_of(GIVEN)
     answer(path, receipt(**REFUSED))
@@ -182,8 +201,8 @@ def test_an_answer_never_hides_what_was_applied(folder: EclipseFolder) -> None:
     assert folder.hand_over(GIVEN).state == "applied"
     answer(path, receipt(**REFUSED, created_utc="2026-03-02T11:00:00Z"))
     assert folder.hand_over(GIVEN).state == "applied"
-    assert sorted(one.name for one in path.iterdir() if "json" in one.name) == [
-        "objectives.json", "receipt.json", "refusal.json",
+    assert sorted(one.name for one in path.iterdir()) == [
+        "objectives.json", "objectives.xml", "receipt.json", "refusal.json",
     ]  # fmt: skip
 
 
@@ -200,13 +219,15 @@ def test_an_approval_that_comes_later_is_added_and_stays(folder: EclipseFolder) 
     assert read_approved(path) == (GIVEN, APPROVAL)
     folder.hand_over(GIVEN)
     assert read_approved(path) == (GIVEN, APPROVAL)
+    assert folder.hand_over(GIVEN, replace(APPROVAL, approved_by="B. Physicist")).notes != ()
+    assert read_approved(path) == (GIVEN, APPROVAL), "who approved first stays said"
 
 
 def test_an_approval_of_other_objectives_is_not_handed_over(tmp_path: Path) -> None:
     with pytest.raises(ApprovalRefusal) as refused:
         EclipseFolder(tmp_path).hand_over(GIVEN, replace(APPROVAL, objectives_sha256="0" * 64))
     assert refused.value.code == "approval-of-other-objectives"
-    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_of_any_length_are_handed_over_with_their_ids(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, ensure_case, set_state
-from bridge.workflow.jobs import Artifact, Job
-from bridge.workflow.release import result_folder
+from bridge.workflow.jobs import Artifact, Job, result_folder
 from bridge.workflow.store import Store
 from tests.workflow.records import STRUCTURES, STUDY
 

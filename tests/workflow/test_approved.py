@@ -11,7 +11,8 @@ import pytest
 from bridge.rt.errors import ApprovalRefusal
 from bridge.tps.eclipse import EclipseFolder
 from bridge.workflow.approved import approved_objectives
-from bridge.workflow.release import approve, result_folder
+from bridge.workflow.jobs import result_folder
+from bridge.workflow.release import approve
 from bridge.workflow.store import Store
 from objective_extraction.approval import Approval
 from objective_extraction.objective_json import objective_set_to_json, read_approved

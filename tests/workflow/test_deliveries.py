@@ -12,7 +12,8 @@ from bridge.node.settings import Destination, RetryPolicy
 from bridge.workflow import audit
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.deliveries import SqlDeliveryLedger, deliveries_of
-from bridge.workflow.release import Recipient, enqueue, result_folder
+from bridge.workflow.jobs import result_folder
+from bridge.workflow.release import Recipient, enqueue
 from bridge.workflow.store import Store
 from tests.workflow.results import make_results
 
@@ -29,7 +30,7 @@ class Room:
     """A case that is being delivered, on a clock of its own, to destinations that answer as they are told."""
 
     def __init__(self, store: Store, folder: Path) -> None:
-        self.store, self.folder, self.now = store, folder, datetime.now(UTC) + timedelta(seconds=1)
+        self.store, self.folder, self.now = store, folder, datetime.now(UTC) + timedelta(hours=1)
         self.answers: dict[str, Answer] = {"tps": SENT, "archive": SENT}
         self.sent: list[tuple[str, str]] = []
         self.case_id = ""

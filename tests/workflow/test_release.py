@@ -11,8 +11,8 @@ from bridge.rt.errors import ApprovalRefusal
 from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.deliveries import deliveries_of
-from bridge.workflow.jobs import Artifact
-from bridge.workflow.release import Recipient, approve, enqueue, result_folder
+from bridge.workflow.jobs import Artifact, result_folder
+from bridge.workflow.release import Recipient, approve, enqueue
 from bridge.workflow.schema import AuditRow
 from bridge.workflow.store import Store
 from tests.workflow.results import make_results

@@ -18,15 +18,17 @@ from bridge.dicom.headers import read_header
 from bridge.dicom.phantom import PhantomStructure
 from bridge.node.instances import Source, StoredInstance
 from bridge.rt.errors import DicomRefusal, ModelRefusal
-from bridge.workflow import audit, jobs, reimport, worker
+from bridge.workflow import audit, hand_overs, jobs, reimport, worker
 from bridge.workflow.cases import CaseState, case_id_of, ensure_case, get_case, set_state
 from bridge.workflow.deliveries import deliveries_of
 from bridge.workflow.instances import SqlInstanceIndex
-from bridge.workflow.release import Recipient, result_folder
+from bridge.workflow.jobs import result_folder
+from bridge.workflow.release import Recipient
 from bridge.workflow.schema import JobRow, ReimportRow
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from config.load import load_settings
+from objective_extraction.objective_json import read_objective_set
 from tests.phantom import STRUCTURES, write_small_phantom
 
 pytestmark = pytest.mark.timeout(120)
@@ -123,6 +125,21 @@ def test_results_are_released_at_once_where_the_site_says_so(room: Room, monkeyp
     assert room.finish(case_id) == (CaseState.DELIVERING, "to tps")
     with room.store.transaction() as session:
         assert [Path(row.path).name for row in deliveries_of(session, case_id)] == ["rtplan.dcm", "rtdose.dcm"]
+
+
+def test_where_nobody_has_to_approve_the_objectives_go_to_eclipse_without_approval(
+    room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    changes = {"data_dir": str(room.settings.data_dir), "eclipse": {"drop_folder": str(tmp_path / "share")}}
+    monkeypatch.setattr(room.worker, "_settings", load_settings(None, changes))
+    monkeypatch.setattr(room.worker, "_recipients", ())
+    case_id = room.queue("to eclipse")
+    assert room.finish(case_id) == (CaseState.DELIVERING, "to Eclipse")
+    with room.store.transaction() as session:
+        (row,) = hand_overs.hand_overs_of(session, case_id)
+    assert (row.state, row.approved_by, row.approved_utc) == ("pending", None, None)
+    assert row.objectives_sha256 == read_objective_set(Path(row.path)).sha256
+    assert row.sha256 == hashlib.sha256(Path(row.path).read_bytes()).hexdigest()
 
 
 def test_nothing_is_released_of_a_case_that_was_refused_while_it_ran(

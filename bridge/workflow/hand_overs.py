@@ -1,0 +1,198 @@
+"""The ledger of hand-overs to Eclipse: which objectives are owed to its plug-in, and what it answered to each.
+
+::
+
+    pending ──> delivered        the folder is written; every answer that is taken in is a row of its own
+       └─> failed                refused, or given up
+
+Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.eclipse_courier` writes to it,
+:mod:`bridge.workflow.eclipse_answers` reads from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bridge.workflow import jobs
+from bridge.workflow.approved import unchanged_objectives
+from bridge.workflow.schema import AnswerRow, HandOverRow
+from objective_extraction.approval import Approval
+from objective_extraction.objective_set import ObjectiveSet
+
+__all__ = [
+    "ECLIPSE",
+    "HandOver",
+    "answers_of",
+    "delivered",
+    "due",
+    "hand_overs_of",
+    "is_owed",
+    "known_objectives",
+    "newest_hand_over",
+    "queue",
+    "try_again",
+    "with_objectives",
+]
+
+ECLIPSE = "Eclipse"
+"""How the worklist calls the place that a hand-over goes to."""
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """A hand-over as those see it who write it or read its answers.
+
+    Attributes
+    ----------
+    id
+        Row number.
+    case_id
+        Its case; None where a file was handed over.
+    path, sha256
+        The file that was released, and its hash.
+    objectives_sha256
+        Hash of the objective set in it.
+    approval
+        Who approved it; None where the site releases without.
+    attempts
+        Times of the attempts so far, oldest first.
+    is_superseded
+        Whether its case has newer objectives; looked up for what is due only.
+    """
+
+    id: int
+    case_id: str | None
+    path: Path
+    sha256: str
+    objectives_sha256: str
+    approval: Approval | None
+    attempts: tuple[datetime, ...]
+    is_superseded: bool = False
+
+    def objectives(self) -> ObjectiveSet:
+        """Read what was released; see :func:`bridge.workflow.approved.unchanged_objectives`."""
+        approver = None if self.approval is None else self.approval.approved_by
+        return unchanged_objectives(self.path, self.sha256, approver)
+
+
+def queue(
+    session: Session,
+    path: Path,
+    sha256: str,
+    objectives_sha256: str,
+    approval: Approval | None,
+    case_id: str | None = None,
+) -> None:
+    """Owe objectives to Eclipse, once: those that are known and not yet there are tried again at once.
+
+    Parameters
+    ----------
+    path, sha256
+        The file that holds them, and its hash.
+    objectives_sha256
+        Hash of the objective set in it.
+    approval
+        Who approved them, or None where nobody had to.
+    case_id
+        Their case; None where somebody hands over a file.
+    """
+    known = with_objectives(session, objectives_sha256)
+    if known is not None:
+        known.case_id, known.path, known.sha256 = known.case_id or case_id, str(path), sha256
+        if known.state != "delivered":
+            try_again(known)
+        return
+    now = datetime.now(UTC)
+    session.add(
+        HandOverRow(
+            case_id=case_id,
+            path=str(path),
+            sha256=sha256,
+            objectives_sha256=objectives_sha256,
+            approved_by=None if approval is None else approval.approved_by,
+            approved_utc=None if approval is None else approval.approved_utc,
+            state="pending",
+            attempts_utc=[],
+            message="",
+            created_utc=now,
+            next_attempt_utc=now,
+        )
+    )
+    session.flush()
+
+
+def try_again(row: HandOverRow) -> None:
+    """Owe again, from now on, what was given up or put off."""
+    row.state, row.attempts_utc, row.next_attempt_utc, row.finished_utc = "pending", [], datetime.now(UTC), None
+
+
+def due(session: Session, now: datetime) -> Sequence[HandOver]:
+    """Give what is owed and may be tried now, in the order in which it was released."""
+    query = select(HandOverRow).where(HandOverRow.state == "pending", HandOverRow.next_attempt_utc <= now)
+    rows = session.scalars(query.order_by(HandOverRow.id)).all()
+    return [replace(_view(row), is_superseded=_is_superseded(session, row)) for row in rows]
+
+
+def delivered(session: Session) -> Sequence[HandOver]:
+    """Give what Eclipse can answer, the newest first."""
+    query = select(HandOverRow).where(HandOverRow.state == "delivered").order_by(HandOverRow.id.desc())
+    return [_view(row) for row in session.scalars(query)]
+
+
+def known_objectives(session: Session) -> frozenset[str]:
+    """Give the hashes of all objective sets that were ever released for Eclipse."""
+    return frozenset(session.scalars(select(HandOverRow.objectives_sha256)))
+
+
+def is_owed(session: Session, case_id: str, sha256: str) -> bool:
+    """Tell if these objectives of a case wait to be handed over."""
+    row = newest_hand_over(session, case_id, [sha256])
+    return row is not None and row.state == "pending"
+
+
+def newest_hand_over(session: Session, case_id: str, hashes: Collection[str]) -> HandOverRow | None:
+    """Give the hand-over of one of these files of a case, or None."""
+    query = select(HandOverRow).where(HandOverRow.case_id == case_id, HandOverRow.sha256.in_(list(hashes)))
+    return session.scalars(query.order_by(HandOverRow.id.desc())).first()
+
+
+def with_objectives(session: Session, objectives_sha256: str) -> HandOverRow | None:
+    """Give the hand-over of an objective set, or None."""
+    return session.scalars(select(HandOverRow).where(HandOverRow.objectives_sha256 == objectives_sha256)).first()
+
+
+def hand_overs_of(session: Session, case_id: str) -> Sequence[HandOverRow]:
+    """Give the hand-overs of a case, in the order in which they were released."""
+    return list(session.scalars(select(HandOverRow).where(HandOverRow.case_id == case_id).order_by(HandOverRow.id)))
+
+
+def answers_of(session: Session, hand_over_id: int) -> Sequence[AnswerRow]:
+    """Give what was answered to a hand-over, in the order in which it was taken in."""
+    query = select(AnswerRow).where(AnswerRow.hand_over_id == hand_over_id).order_by(AnswerRow.id)
+    return list(session.scalars(query))
+
+
+def _is_superseded(session: Session, row: HandOverRow) -> bool:
+    done = None if row.case_id is None else jobs.last_done(session, row.case_id)
+    return done is not None and row.sha256 not in {artifact.sha256 for artifact in done[1]}
+
+
+def _view(row: HandOverRow) -> HandOver:
+    approval = None
+    if row.approved_by is not None and row.approved_utc is not None:
+        approval = Approval(row.approved_by, row.approved_utc, row.objectives_sha256)
+    return HandOver(
+        id=row.id,
+        case_id=row.case_id,
+        path=Path(row.path),
+        sha256=row.sha256,
+        objectives_sha256=row.objectives_sha256,
+        approval=approval,
+        attempts=tuple(datetime.fromisoformat(at) for at in row.attempts_utc),
+    )

@@ -1,0 +1,92 @@
+"""Objectives handed over to Eclipse from the command line, and how hand-overs are listed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge.cli import main
+from bridge.tps.eclipse import EclipseFolder
+from bridge.workflow.store import Store
+from objective_extraction.objective_json import objective_set_to_json, read_approved
+from tests.tps.receipts import GIVEN, REFUSED, receipt_json
+from tests.workflow.handed_over import Room
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "site.yaml").write_text("data_dir: data\neclipse: {drop_folder: share}\n")
+    (tmp_path / "share").mkdir()
+    (tmp_path / "reviewed.json").write_text(objective_set_to_json(GIVEN))
+    return tmp_path
+
+
+def hand_over(site: Path, *options: str, file: str = "reviewed.json") -> int:
+    return run(*options, "hand-over", site / file, "--user", "A. Physicist", "--config", site / "site.yaml")
+
+
+def test_a_file_is_handed_over_and_the_same_command_shows_the_answer(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hand_over(site) == 0
+    name = f"objectives-{GIVEN.sha256[:16]}"
+    assert capsys.readouterr().out.strip() == f"to Eclipse as {name}: delivered after 1 attempts"
+    objectives, approval = read_approved(site / "share" / name / "objectives.json")
+    assert (objectives, approval and approval.approved_by) == (GIVEN, "A. Physicist")
+    (site / "share" / name / "receipt.json").write_bytes(receipt_json(**REFUSED))
+    for _ in range(2):
+        assert hand_over(site) == 0
+        assert "receipt.json: refused: The plan is approved. [plan-approved]" in capsys.readouterr().out
+
+
+def test_without_a_folder_in_the_settings_it_is_refused(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (site / "site.yaml").write_text("data_dir: data\n")
+    assert hand_over(site, "--json-errors") == 3
+    assert json.loads(capsys.readouterr().err)["code"] == "no-drop-folder"
+
+
+def test_a_folder_that_is_away_is_a_failure_and_one_with_something_else_a_refusal(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site / "share").rmdir()
+    assert hand_over(site) == 4
+    assert "The drop folder for Eclipse is not there" in capsys.readouterr().err
+    (site / "share").mkdir()
+    folder = EclipseFolder(site / "share")
+    folder.hand_over(GIVEN)
+    path = folder.folder_of(GIVEN) / "objectives.json"
+    path.write_text(path.read_text().replace("70.5", "60.5"))
+    assert hand_over(site) == 3
+    assert "changed after they were written" in capsys.readouterr().err
+
+
+def test_what_was_changed_since_it_was_written_is_refused(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site / "reviewed.json"
+    path.write_text(path.read_text().replace("70.5", "60.5"))
+    assert hand_over(site, "--json-errors") == 3
+    assert json.loads(capsys.readouterr().err)["code"] == "objectives-changed"
+    assert list((site / "share").iterdir()) == []
+
+
+def test_the_list_of_cases_shows_hand_overs_and_answers(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.in_folder(site / "data")
+    room = Room(store, site / "room")
+    room.approve()
+    room.courier().run_once()
+    room.answered()
+    store.close()
+    assert run("cases", "--config", site / "site.yaml", "--json", site / "cases.json") == 0
+    shown = capsys.readouterr().out
+    assert f"to Eclipse as {room.handed.name}: delivered after 1 attempts" in shown
+    assert "receipt.json: applied 5 of 6 objectives to plan 2.25.7; not taken: Parotid_L-PTV" in shown
+    (case,) = json.loads((site / "cases.json").read_text())
+    assert [answer["state"] for answer in case["hand_overs"][0]["answers"]] == ["applied"]
