@@ -4,6 +4,10 @@ Each minimization is a coroutine that asks for the value and gradient at one flu
 them can share one pass over the influence matrix. The method is limited-memory BFGS (Nocedal, Math Comp 35:773, 1980)
 on the beamlets that are free to move, with a backtracking search along the projected path (Bertsekas, SIAM J Control
 Optim 20:221, 1982).
+
+A function may look at many voxels of which few matter where the fluence is. It is therefore evaluated as a whole only
+every few steps; the steps between go by what mattered then. What ends a minimization, and what it gives, are always
+values of the whole.
 """
 
 from __future__ import annotations
@@ -11,14 +15,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
 
-__all__ = ["Evaluate", "Minimum", "Stop", "StoppingRule", "minimize", "minimize_together"]
+__all__ = ["Functions", "Minimum", "Point", "Stop", "StoppingRule", "minimize", "minimize_together"]
 
 Stop = Literal["converged", "iterations", "cancelled"]
 """Why a minimization ended."""
@@ -38,11 +42,20 @@ _LEAST_CURVATURE = 1e-10
 _Pair: TypeAlias = tuple[FloatArray, FloatArray]
 """A step, and by how much the gradient turned on it."""
 
-_Point: TypeAlias = tuple[float, FloatArray]
-_Minimization: TypeAlias = Generator[tuple[FloatArray, bool], _Point, None]
+Point: TypeAlias = tuple[float, FloatArray]
+"""Value of a function at a fluence, and its gradient ``(n,)``."""
 
-Evaluate: TypeAlias = Callable[[FloatArray, Sequence[int]], Sequence[_Point]]
-"""From fluences ``(k, n)`` and the numbers of their functions to the value and gradient ``(n,)`` of each."""
+_Descent: TypeAlias = Generator[tuple[FloatArray, bool], Point, None]
+
+
+class Functions(Protocol):
+    """What is minimized, function by function."""
+
+    def whole(self, fluences: FloatArray, which: Sequence[int]) -> Sequence[Point]:
+        """Evaluate functions with these numbers at fluences ``(k, n)``."""
+
+    def near(self, fluences: FloatArray, which: Sequence[int]) -> Sequence[Point]:
+        """Evaluate them without what did not matter where :meth:`whole` was last asked: never more than the whole."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +67,13 @@ class StoppingRule:
     max_iterations
         At the latest then.
     relative_decrease, over_iterations
-        Earlier when so many iterations together lowered the function by less than this part of its value.
-    met
-        Earlier when the function is at or below this part of its value at the start: every objective is as good as met,
-        and a function on its way to 0 may never meet the rule above.
+        Earlier when so many iterations together lowered the function by less than this part of its value. As often, it
+        is evaluated as a whole.
     """
 
     max_iterations: int = 300
     relative_decrease: float = 1e-3
     over_iterations: int = 10
-    met: float = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +85,9 @@ class Minimum:
     fluence
         Shape ``(n,)``, not negative.
     value
-        Of the function there.
+        Of the whole function there.
     iterations, evaluations
-        Steps taken, and how often the function was evaluated.
+        Steps that led there, and how often the function was evaluated.
     history
         Value at the start and after each step.
     stop
@@ -93,8 +103,9 @@ class Minimum:
 
 
 def minimize_together(
-    evaluate: Evaluate,
+    functions: Functions,
     starts: FloatArray,
+    enough: Sequence[float],
     rule: StoppingRule,
     progress: Callable[[int, float], None],
     is_cancelled: Callable[[], bool],
@@ -103,73 +114,137 @@ def minimize_together(
 
     Parameters
     ----------
-    evaluate
-        The functions.
+    functions
+        As many as there are starts.
     starts
         Shape ``(k, n)``: where each minimization starts; negative values are taken for 0.
+    enough
+        Shape ``(k,)``: the value at which each function is as good as at its minimum.
     rule
         When to stop.
     progress
         Called after every round in which one took a step, with the steps of the slowest and the sum of the values.
     is_cancelled
-        Asked before every round.
+        Asked before every round but the first.
     """
-    runs = [_Run(_descend(np.maximum(start, 0.0)), rule) for start in starts]
-    while active := [number for number, run in enumerate(runs) if run.stop is None]:
-        if is_cancelled() and all(run.history for run in runs):
-            for number in active:
-                runs[number].stop = "cancelled"
-            break
-        points = evaluate(np.stack([runs[number].asked for number in active]), active)
-        steps = sum(len(run.history) for run in runs)
-        for number, point in zip(active, points, strict=True):
-            runs[number].answer(point)
-        if sum(len(run.history) for run in runs) > steps:
-            progress(min(len(run.history) for run in runs) - 1, sum(run.history[-1] for run in runs))
+    runs = [_Run(np.maximum(start, 0.0), value, rule) for start, value in zip(starts, enough, strict=True)]
+    is_over = False
+    while active := [run for run in runs if run.stop is None]:
+        numbers = [runs.index(run) for run in active]
+        points = functions.whole(np.stack([run.best for run in active]), numbers)
+        is_first = not runs[0].history
+        for run, point in zip(active, points, strict=True):
+            run.look(point, is_over)
+        if is_first:
+            progress(0, sum(run.history[-1] for run in runs))
+        while not is_over and (walking := [run for run in active if run.is_walking]):
+            is_over = is_cancelled()
+            if is_over:
+                break
+            numbers = [runs.index(run) for run in walking]
+            points = functions.near(np.stack([run.asked for run in walking]), numbers)
+            steps = [run.answer(point) for run, point in zip(walking, points, strict=True)]
+            if any(steps):
+                progress(min(len(run.history) for run in runs) - 1, sum(run.history[-1] for run in runs))
     return tuple(run.minimum() for run in runs)
 
 
-def minimize(evaluate: Callable[[FloatArray], _Point], start: FloatArray, rule: StoppingRule) -> Minimum:
+def minimize(
+    function: Callable[[FloatArray], Point], start: FloatArray, rule: StoppingRule, enough: float = 0.0
+) -> Minimum:
     """Minimize one function of a fluence."""
-    return minimize_together(
-        lambda fluences, _: [evaluate(fluences[0])], start[None], rule, lambda *_: None, lambda: False
-    )[0]
+    return minimize_together(_One(function), start[None], [enough], rule, lambda *_: None, lambda: False)[0]
+
+
+@dataclass(frozen=True)
+class _One:
+    """One function, of which everything always matters."""
+
+    function: Callable[[FloatArray], Point]
+
+    def whole(self, fluences: FloatArray, _: Sequence[int]) -> Sequence[Point]:
+        return [self.function(fluences[0])]
+
+    near = whole
 
 
 class _Run:
     """One minimization, and where it has come to."""
 
-    def __init__(self, descent: _Minimization, rule: StoppingRule) -> None:
-        self._descent = descent
+    def __init__(self, start: FloatArray, enough: float, rule: StoppingRule) -> None:
+        self._enough = enough
         self._rule = rule
-        self.asked, _ = next(descent)
-        self.best = self.asked
+        self._pairs: deque[_Pair] = deque(maxlen=_PAIRS)
+        self._descent: _Descent | None = None
+        self._sure: tuple[FloatArray, Point] | None = None
+        self._taken = 0
+        self._steps = 0
+        self.best = self.asked = start
         self.history: list[float] = []
         self.evaluations = 0
         self.stop: Stop | None = None
 
-    def answer(self, point: _Point) -> None:
-        """Go on with the value and gradient at what was asked."""
+    @property
+    def is_walking(self) -> bool:
+        """Whether it goes on before the function is evaluated as a whole."""
+        return (
+            self.stop is None
+            and self._descent is not None
+            and self._taken < self._rule.over_iterations
+            and self._steps < self._rule.max_iterations
+            and self.history[-1] > self._enough
+        )
+
+    def look(self, point: Point, is_over: bool) -> None:
+        """Take the whole function's value and gradient at the best, and decide whether to go on."""
+        self.evaluations += 1
+        if self._sure is None:
+            self.history.append(point[0])
+            self._sure = self.best, point
+            self.stop = "converged" if point[0] <= self._enough else None
+        elif point[0] > self._sure[1][0]:
+            # what had been left out has come to matter more than the steps gained; now it is not left out
+            del self.history[len(self.history) - self._taken :]
+            self.best, point = self._sure
+        else:
+            before = self._sure[1][0]
+            self.history[-1] = point[0]
+            self._sure = self.best, point
+            if (
+                point[0] <= self._enough
+                or not self._taken
+                or before - point[0] <= self._rule.relative_decrease * before
+            ):
+                self.stop = "converged"
+        if self.stop is None and self._steps >= self._rule.max_iterations:
+            self.stop = "iterations"
+        if self.stop is None and is_over:
+            self.stop = "cancelled"
+        self._taken = 0
+        self._descent = _descend(self.best, point, self._pairs)
+        self._ask()
+
+    def answer(self, point: Point) -> bool:
+        """Go on with the value and gradient at what was asked; tell whether that was a step."""
         self.evaluations += 1
         tried = self.asked
-        try:
-            self.asked, accepted = self._descent.send(point)
-        except StopIteration:
-            accepted, self.stop = point[0] < (self.history or [np.inf])[-1], "converged"
+        accepted = self._ask(point)
         if accepted:
             self.best = tried
             self.history.append(point[0])
-            self.stop = self.stop or self._rule_met()
+            self._taken += 1
+            self._steps += 1
+        return accepted
 
-    def _rule_met(self) -> Stop | None:
-        rule, values = self._rule, self.history
-        if values[-1] <= rule.met * values[0]:
-            return "converged"
-        if len(values) > rule.over_iterations:
-            before = values[-1 - rule.over_iterations]
-            if before - values[-1] <= rule.relative_decrease * before:
-                return "converged"
-        return "iterations" if len(values) > rule.max_iterations else None
+    def _ask(self, point: Point | None = None) -> bool:
+        """Let the descent ask for a point; tell whether the last was a step."""
+        if self._descent is None:
+            return False
+        try:
+            self.asked, accepted = next(self._descent) if point is None else self._descent.send(point)
+        except StopIteration:
+            accepted, self._descent = point is not None and point[0] < self.history[-1], None
+        return accepted
 
     def minimum(self) -> Minimum:
         """Give what was found."""
@@ -177,12 +252,10 @@ class _Run:
         return Minimum(self.best, values[-1], len(values) - 1, self.evaluations, values, self.stop or "cancelled")
 
 
-def _descend(start: FloatArray) -> _Minimization:
+def _descend(here: FloatArray, point: Point, pairs: deque[_Pair]) -> _Descent:
     """Ask for points, and say with each whether the last was a step; end where no step helps."""
-    pairs: deque[_Pair] = deque(maxlen=_PAIRS)
-    here = start
-    value, gradient = yield here, False
-    accepted = True
+    value, gradient = point
+    accepted = False
     while True:
         free = (here > 0) | (gradient < 0)
         downhill = np.where(free, -gradient, 0.0)

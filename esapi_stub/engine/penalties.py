@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
 from esapi_stub.planning import Operator
@@ -39,6 +40,12 @@ class Penalty(Protocol):
         float, FloatArray
             Value in Gy², and its derivative by the dose of each voxel in Gy.
         """
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell which voxels count, or would with this much more or less dose; what the others get does not matter."""
+
+    def part(self, kept: NDArray[np.bool_]) -> Penalty:
+        """Give the penalty of some of the voxels, with the share that they have."""
 
 
 def _one_sided(excess: float, operator: Operator) -> float:
@@ -84,6 +91,15 @@ class PointPenalty:
         gradient[wrong] = 2.0 * share[wrong] * excess[wrong]
         return float(np.dot(share[wrong], excess[wrong] ** 2)), gradient
 
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell which voxels are on the wrong side, or within the margin of it."""
+        excess = dose_gy - self.dose_gy
+        return np.asarray(excess > -margin_gy if self.operator == "upper" else excess < margin_gy)
+
+    def part(self, kept: NDArray[np.bool_]) -> PointPenalty:
+        """Give the same: those on the right side are counted by their absence."""
+        return self
+
 
 @dataclass(frozen=True)
 class MeanPenalty:
@@ -95,6 +111,14 @@ class MeanPenalty:
         """Give value and gradient."""
         excess = max(0.0, float(np.dot(share, dose_gy)) - self.dose_gy)
         return excess**2, 2.0 * excess * share
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell that all voxels count."""
+        return np.ones(len(dose_gy), dtype=bool)
+
+    def part(self, kept: NDArray[np.bool_]) -> MeanPenalty:
+        """Give the same."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,14 @@ class GeudPenalty:
         gradient = 2.0 * excess * geud * powers / powers.sum() / dose
         return excess**2, np.where(dose_gy > _LEAST_DOSE_GY, gradient, 0.0)
 
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell that all voxels count."""
+        return np.ones(len(dose_gy), dtype=bool)
+
+    def part(self, kept: NDArray[np.bool_]) -> GeudPenalty:
+        """Give the same."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class LimitPenalty:
@@ -137,3 +169,11 @@ class LimitPenalty:
         excess = np.maximum(dose_gy - self.limit_gy, 0.0)
         weighted = share * excess
         return float(np.dot(weighted, excess)), 2.0 * weighted
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell which voxels are above their limits, or within the margin of them."""
+        return np.asarray(dose_gy > self.limit_gy - margin_gy)
+
+    def part(self, kept: NDArray[np.bool_]) -> LimitPenalty:
+        """Give the limits of these voxels."""
+        return LimitPenalty(self.limit_gy[kept])

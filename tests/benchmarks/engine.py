@@ -51,12 +51,14 @@ REST, REST_LIMIT_GY = 99, 35.0
 T = TypeVar("T")
 
 
-def patient_and_objectives(path: Path) -> tuple[PlanningPatient, tuple[PlannedObjective, ...], float]:
+def patient_and_objectives(
+    path: Path, dose_grid_mm: float = DOSE_GRID_MM
+) -> tuple[PlanningPatient, tuple[PlannedObjective, ...], float]:
     """Give an OpenKBP patient on the dose grid, points for all its structures, and the highest level in Gy."""
     anatomy = read_patient(path).anatomy
     assert anatomy.ct is not None
     points = anatomy.grid.positions_mm(np.argwhere(anatomy.body.values > 0).astype(np.float64))
-    grid = dose_grid(anatomy.grid, points, DOSE_GRID_MM)
+    grid = dose_grid(anatomy.grid, points, dose_grid_mm)
     body = averaged(anatomy.body, grid, 0.0) >= 0.5
     inside = {name: (averaged(mask, grid, 0.0) >= 0.5) & body for name, mask in anatomy.masks.items()}
     targets = np.logical_or.reduce([inside[name] for name in anatomy.target_levels_gy])
