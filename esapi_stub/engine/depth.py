@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
 from bridge.rt.grid import Grid
+from esapi_stub.engine.cores import on_all_cores
 
 __all__ = ["radiological_depth_mm"]
 
@@ -83,4 +83,4 @@ def _trace(
         depth[voxel] = water * length
 
 
-_trace_compiled: Callable[..., None] = numba.njit(parallel=True, nogil=True, cache=True)(_trace)
+_trace_compiled = on_all_cores(_trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
+from bridge.rt.errors import GeometryRefusal
 from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.objectives import DoseFunction
 from esapi_stub.engine.optimizer import Minimum, Point, StoppingRule, minimize_together
@@ -23,15 +25,31 @@ __all__ = ["even_fluence", "optimize_fluences"]
 _MARGIN_GY = 3.0
 """Voxels whose dose has to change by more before they matter are left out of the next few steps."""
 
+_STRONG = 0.002
+"""Part of a voxel's strongest influence below which one is weak. More than half of all are; what they do to dose and
+gradient stays as it is in the next few steps."""
+
+_LEAST_BEND = 0.1
+"""Part of the strongest bend that every beamlet is taken to have: the diagonal alone overrates the flat ones."""
+
 _MET_GY = 0.02
 """Where every objective is missed by less than this (root mean square over its structure), all of them are met."""
 
 
 def even_fluence(influence: DoseInfluence, patient: PlanningPatient, mean_gy: float) -> FloatArray:
-    """Give the fluence, the same for all beamlets, whose mean dose in the targets is ``mean_gy``."""
+    """Give the fluence, the same for all beamlets, whose mean dose in the targets is ``mean_gy``.
+
+    Raises
+    ------
+    GeometryRefusal
+        None of the beamlets reaches the targets (``beam-misses``).
+    """
     rows = patient.targets.ravel()[influence.voxels]
     even: FloatArray = np.ones(influence.matrix.shape[1])
-    return even * (mean_gy / float((influence.matrix @ even.astype(np.float32))[rows].mean()))
+    reached_gy = float((influence.matrix @ even.astype(np.float32))[rows].mean())
+    if not reached_gy > 0.0:
+        raise GeometryRefusal("beam-misses", "No beamlet of any beam gives dose to the targets.")
+    return even * (mean_gy / reached_gy)
 
 
 def optimize_fluences(
@@ -70,31 +88,78 @@ class _Plans:
         from esapi_stub.engine.products import DoseProducts
 
         self._products = DoseProducts(influence.matrix)
+        self._near_products = self._products.strong(_STRONG)
         self._functions = functions
-        self._kept: dict[int, tuple[NDArray[np.bool_], ...]] = {}
-        self._least = [np.inf] * len(functions)
-        self._near = list(functions)
-        self._together: dict[tuple[int, ...], _Together] = {}
+        self._looks: list[_Look | None] = [None] * len(functions)
+        self._surroundings: dict[tuple[int, ...], _Surroundings] = {}
+
+    def bends(self, fluences: FloatArray) -> FloatArray:
+        """Give the diagonals of the Hessians, of the penalties that are sums over voxels, and no less than a tenth."""
+        found = np.empty_like(fluences)
+        for bend, function, fluence in zip(found, self._functions, fluences, strict=True):
+            products = self._near_products.part(function.voxels)
+            bend[:] = products.squares(function.bend(products.dose(fluence[None])[0], _MARGIN_GY))
+        highest = found.max(axis=1, keepdims=True)
+        return np.where(highest > 0.0, np.maximum(found, _LEAST_BEND * highest), 1.0)
 
     def whole(self, fluences: FloatArray, which: Sequence[int]) -> list[Point]:
-        """Evaluate on all voxels, and find those that matter near here."""
-        points, doses = _Together(self._products, [self._functions[plan] for plan in which]).evaluate(fluences)
-        for plan, (value, _), dose in zip(which, points, doses, strict=True):
-            kept = self._functions[plan].counting(dose, _MARGIN_GY)
-            if value > self._least[plan]:
-                # more of the left-out voxels came to matter than the margin foresaw: now they stay in
-                kept = tuple(np.logical_or(*pair) for pair in zip(kept, self._kept[plan], strict=True))
-            self._kept[plan], self._least[plan] = kept, min(value, self._least[plan])
-            self._near[plan] = self._functions[plan].part(kept)
-        self._together.clear()
+        """Evaluate on all voxels with all of the influence, and find the voxels that matter near here."""
+        functions = [self._functions[plan] for plan in which]
+        points, doses = _Together(self._products, functions).evaluate(fluences)
+        for plan, function, fluence, point, dose in zip(which, functions, fluences, points, doses, strict=True):
+            kept, before = function.counting(dose, _MARGIN_GY), self._looks[plan]
+            if before is not None and point[0] > before.point[0]:
+                # what was left out came to matter more than foreseen: what did so stays in, and no influence is weak
+                self._near_products = self._products
+                kept = tuple(np.logical_or(*pair) for pair in zip(kept, before.kept, strict=True))
+                fluence, point, dose = before.fluence, before.point, before.dose_gy
+            self._looks[plan] = _Look(fluence, point, dose, kept)
+        self._surroundings.clear()
         return points
 
     def near(self, fluences: FloatArray, which: Sequence[int]) -> list[Point]:
-        """Evaluate on the voxels that matter."""
+        """Evaluate on the voxels that matter, with the weak influence as it was."""
         plans = tuple(which)
-        if plans not in self._together:
-            self._together[plans] = _Together(self._products, [self._near[plan] for plan in plans])
-        return self._together[plans].evaluate(fluences)[0]
+        if plans not in self._surroundings:
+            looks = [look for plan in plans if (look := self._looks[plan]) is not None]
+            functions = [self._functions[plan] for plan in plans]
+            self._surroundings[plans] = _Surroundings(self._near_products, functions, looks)
+        return self._surroundings[plans].evaluate(fluences)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A function on all voxels: where, what came out, the dose that it saw, and which voxels of its views count."""
+
+    fluence: FloatArray
+    point: Point
+    dose_gy: FloatArray
+    kept: tuple[NDArray[np.bool_], ...]
+
+
+class _Surroundings:
+    """Functions around a look at each: exact there in value and gradient, and near it but for what was left out."""
+
+    def __init__(self, products: DoseProducts, functions: Sequence[DoseFunction], looks: Sequence[_Look]) -> None:
+        parts = [function.part(look.kept) for function, look in zip(functions, looks, strict=True)]
+        self._together = _Together(products, parts)
+        self._here = np.stack([look.fluence for look in looks])
+        _, strong_gy = self._together.evaluate(self._here)
+        self._weak_gy = [
+            look.dose_gy[np.searchsorted(function.voxels, part.voxels)] - strong
+            for look, function, part, strong in zip(looks, functions, parts, strong_gy, strict=True)
+        ]
+        points, _ = self._together.evaluate(self._here, self._weak_gy)
+        self._weak_slope = [look.point[1] - slope for look, (_, slope) in zip(looks, points, strict=True)]
+
+    def evaluate(self, fluences: FloatArray) -> list[Point]:
+        """Give values and gradients."""
+        points, _ = self._together.evaluate(fluences, self._weak_gy)
+        moved = fluences - self._here
+        return [
+            (value + float(weak @ way), slope + weak)
+            for (value, slope), weak, way in zip(points, self._weak_slope, moved, strict=True)
+        ]
 
 
 class _Together:
@@ -106,10 +171,13 @@ class _Together:
         self._places = [np.searchsorted(voxels, function.voxels) for function in functions]
         self._products = products.part(voxels)
 
-    def evaluate(self, fluences: FloatArray) -> tuple[list[Point], list[FloatArray]]:
-        """Give values and gradients, and the doses that each function sees."""
+    def evaluate(
+        self, fluences: FloatArray, more_gy: Sequence[FloatArray | float] | None = None
+    ) -> tuple[list[Point], list[FloatArray]]:
+        """Give values and gradients, and the doses that each function sees: those of the fluences and some more."""
         doses = self._products.dose(fluences)
-        seen = [dose[place] for dose, place in zip(doses, self._places, strict=True)]
+        more_gy = more_gy or [0.0] * len(self._functions)
+        seen = [dose[place] + more for dose, place, more in zip(doses, self._places, more_gy, strict=True)]
         values, slopes = [], np.zeros_like(doses)
         for function, dose, place, slope in zip(self._functions, seen, self._places, slopes, strict=True):
             value, slope[place] = function(dose)

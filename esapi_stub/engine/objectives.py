@@ -146,6 +146,15 @@ class DoseFunction:
             found.append(np.logical_or.reduce([term.penalty.counting(seen, margin_gy) for term in terms]))
         return tuple(found)
 
+    def bend(self, dose_gy: FloatArray, margin_gy: float) -> FloatArray:
+        """Give about the second derivative by the dose of each voxel, also of those within the margin of counting."""
+        bend = np.zeros_like(dose_gy)
+        for view, terms in self._by_view().items():
+            seen = view.dose(dose_gy)
+            for term in terms:
+                bend[view.voxels] += view.slope(term.weight * term.penalty.bend(seen, view.share, margin_gy))
+        return bend
+
     def part(self, kept: Sequence[NDArray[np.bool_]]) -> DoseFunction:
         """Give the function that looks only at some voxels or samples of each view.
 

@@ -8,7 +8,7 @@ an objective is met, and the square of what is missing where it is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,25 @@ class Penalty(Protocol):
 
     def part(self, kept: NDArray[np.bool_]) -> Penalty:
         """Give the penalty of some of the voxels, with the share that they have."""
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give about the second derivative by the dose of each voxel, also of those within the margin of counting."""
+
+
+class _OfAllVoxels:
+    """What penalties have in common that look at one number of the whole structure."""
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell that all voxels count."""
+        return np.ones(len(dose_gy), dtype=bool)
+
+    def part(self, kept: NDArray[np.bool_]) -> Self:
+        """Give the same, for there is no less than all voxels."""
+        return self
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give 0: it bends when the doses of all voxels change together, and hardly with that of one."""
+        return np.zeros_like(dose_gy)
 
 
 def _one_sided(excess: float, operator: Operator) -> float:
@@ -100,9 +119,13 @@ class PointPenalty:
         """Give the same: those on the right side are counted by their absence."""
         return self
 
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give that of the squares."""
+        return 2.0 * share * self.counting(dose_gy, margin_gy)
+
 
 @dataclass(frozen=True)
-class MeanPenalty:
+class MeanPenalty(_OfAllVoxels):
     """Square of the excess of the mean dose."""
 
     dose_gy: float
@@ -112,17 +135,9 @@ class MeanPenalty:
         excess = max(0.0, float(np.dot(share, dose_gy)) - self.dose_gy)
         return excess**2, 2.0 * excess * share
 
-    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
-        """Tell that all voxels count."""
-        return np.ones(len(dose_gy), dtype=bool)
-
-    def part(self, kept: NDArray[np.bool_]) -> MeanPenalty:
-        """Give the same."""
-        return self
-
 
 @dataclass(frozen=True)
-class GeudPenalty:
+class GeudPenalty(_OfAllVoxels):
     """Square of what is missing of the generalized equivalent uniform dose ``(sum share dose^a)^(1/a)``.
 
     Niemierko, Med Phys 26:1100 (1999).
@@ -142,14 +157,6 @@ class GeudPenalty:
         excess = _one_sided(geud - self.dose_gy, self.operator)
         gradient = 2.0 * excess * geud * powers / powers.sum() / dose
         return excess**2, np.where(dose_gy > _LEAST_DOSE_GY, gradient, 0.0)
-
-    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
-        """Tell that all voxels count."""
-        return np.ones(len(dose_gy), dtype=bool)
-
-    def part(self, kept: NDArray[np.bool_]) -> GeudPenalty:
-        """Give the same."""
-        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,3 +184,7 @@ class LimitPenalty:
     def part(self, kept: NDArray[np.bool_]) -> LimitPenalty:
         """Give the limits of these voxels."""
         return LimitPenalty(self.limit_gy[kept])
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give that of the squares."""
+        return 2.0 * share * self.counting(dose_gy, margin_gy)

@@ -9,7 +9,7 @@ Schlegel and Rhein, Med Phys 20:311, 1993).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bridge.rt.arrays import FloatArray
+from esapi_stub.engine.cores import on_all_cores
 from esapi_stub.engine.influence import Matrix
 
 __all__ = ["PreparedBeam", "influence_matrix", "prepare_beam"]
@@ -221,5 +222,4 @@ def _fill(
                         entry += 1
 
 
-_compiled: Callable[[Callable[..., None]], Callable[..., None]] = numba.njit(parallel=True, nogil=True, cache=True)
-_count_compiled, _fill_compiled = _compiled(_count), _compiled(_fill)
+_count_compiled, _fill_compiled = on_all_cores(_count), on_all_cores(_fill)

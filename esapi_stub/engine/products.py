@@ -5,7 +5,7 @@ Several fluences share one pass over the matrix, whose entries are most of the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 
 import numba
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
+from esapi_stub.engine.cores import on_all_cores
 from esapi_stub.engine.influence import Matrix
 
 __all__ = ["DoseProducts"]
@@ -42,6 +43,17 @@ class DoseProducts:
         part._rows = self._rows[rows]
         return part
 
+    def strong(self, part: float) -> DoseProducts:
+        """Give the products without the entries below this part of the highest in their row."""
+        indptr, indices, data = self._entries
+        counts: NDArray[np.int64] = np.zeros(len(indptr), dtype=np.int64)
+        _count_of_strong(indptr, data, part, counts)
+        kept = np.cumsum(counts)
+        strong = copy(self)
+        strong._entries = (kept, np.empty(kept[-1], indices.dtype), np.empty(kept[-1], data.dtype))
+        _entries_of_strong(indptr, indices, data, part, *strong._entries)
+        return strong
+
     def dose(self, fluences: FloatArray) -> FloatArray:
         """Give the doses ``(k, rows)`` of fluences ``(k, beamlets)``."""
         doses: FloatArray = np.empty((len(fluences), len(self._rows)))
@@ -65,6 +77,12 @@ class DoseProducts:
             run(*self._entries, rows, edges, lanes, parts)
             gradients[several] = parts.sum(axis=0).T[: len(gradients[several])]
         return gradients
+
+    def squares(self, by_row: FloatArray) -> FloatArray:
+        """Give for each beamlet the sum of its squared entries, each times a number ``(rows,)`` of its row."""
+        parts: FloatArray = np.zeros((numba.get_num_threads(), self._columns))
+        _sum_of_squares(*self._entries, self._rows, self._shares(self._rows), by_row, parts)
+        return np.asarray(parts.sum(axis=0))
 
     def _shares(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cut rows into as many shares of equal work as there are cores."""
@@ -142,8 +160,47 @@ def _gradient_four(
                 parts[block, column, 3] += value * d
 
 
-_compiled: Callable[[Callable[..., None]], Callable[..., None]] = numba.njit(
-    parallel=True, nogil=True, cache=True, fastmath=True
-)
-_dose_of_one, _dose_of_four = _compiled(_dose_one), _compiled(_dose_four)
-_gradient_of_one, _gradient_of_four = _compiled(_gradient_one), _compiled(_gradient_four)
+def _squares(
+    indptr: NDArray[np.int64], indices: NDArray[np.integer], data: NDArray[np.float32], rows: NDArray[np.int64],
+    edges: NDArray[np.int64], by_row: FloatArray, parts: FloatArray,
+) -> None:  # fmt: skip
+    for block in numba.prange(len(edges) - 1):
+        for place in range(edges[block], edges[block + 1]):
+            if by_row[place] != 0.0:
+                for entry in range(indptr[rows[place]], indptr[rows[place] + 1]):
+                    parts[block, indices[entry]] += data[entry] * data[entry] * by_row[place]
+
+
+def _count_strong(
+    indptr: NDArray[np.int64], data: NDArray[np.float32], part: float, counts: NDArray[np.int64]
+) -> None:  # fmt: skip
+    for row in numba.prange(len(indptr) - 1):
+        entries = data[indptr[row] : indptr[row + 1]]
+        if len(entries):
+            least = part * entries.max()
+            for value in entries:
+                if value >= least:
+                    counts[row + 1] += 1
+
+
+def _keep_strong(
+    indptr: NDArray[np.int64], indices: NDArray[np.integer], data: NDArray[np.float32], part: float,
+    kept: NDArray[np.int64], kept_indices: NDArray[np.integer], kept_data: NDArray[np.float32],
+) -> None:  # fmt: skip
+    for row in numba.prange(len(indptr) - 1):
+        place = kept[row]
+        entries = data[indptr[row] : indptr[row + 1]]
+        if len(entries):
+            least = part * entries.max()
+            for entry in range(indptr[row], indptr[row + 1]):
+                if data[entry] >= least:
+                    kept_indices[place] = indices[entry]
+                    kept_data[place] = data[entry]
+                    place += 1
+
+
+_count_of_strong, _entries_of_strong = on_all_cores(_count_strong), on_all_cores(_keep_strong)
+_dose_of_one, _dose_of_four = on_all_cores(_dose_one, fastmath=True), on_all_cores(_dose_four, fastmath=True)
+_sum_of_squares = on_all_cores(_squares, fastmath=True)
+_gradient_of_one = on_all_cores(_gradient_one, fastmath=True)
+_gradient_of_four = on_all_cores(_gradient_four, fastmath=True)

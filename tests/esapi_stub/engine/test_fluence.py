@@ -7,13 +7,14 @@ import pytest
 from scipy import sparse
 
 from bridge.rt.arrays import FloatArray
+from bridge.rt.errors import GeometryRefusal
 from bridge.rt.grid import Grid
-from esapi_stub.engine.fluence import optimize_fluences
+from esapi_stub.engine.fluence import even_fluence, optimize_fluences
 from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.objectives import DoseFunction, Term, View
 from esapi_stub.engine.optimizer import Minimum, StoppingRule, minimize
 from esapi_stub.engine.penalties import LimitPenalty, MeanPenalty, PointPenalty
-from tests.esapi_stub.engine.phantoms import FRAME
+from tests.esapi_stub.engine.phantoms import FRAME, water_patient
 
 THOROUGH = StoppingRule(max_iterations=3000, relative_decrease=1e-9)
 
@@ -77,3 +78,14 @@ def test_a_plan_that_has_nothing_to_gain_stays_as_it_is() -> None:
     found = optimized(influence_of(np.eye(2)), function, np.array([20.0, 30.0]), StoppingRule())
     np.testing.assert_array_equal(found.fluence, [20.0, 30.0])
     assert (found.value, found.iterations, found.stop) == (0.0, 0, "converged")
+
+
+def test_beamlets_that_do_not_reach_the_targets_are_refused() -> None:
+    patient = water_patient((10.0, 10.0, 10.0), target_half_mm=5.0)
+    voxels = np.flatnonzero(patient.body)
+    matrix = np.where(patient.targets.ravel()[voxels], 0.0, 1.0)[:, None].astype(np.float32)
+    influence = DoseInfluence(
+        sparse.csr_array(matrix), patient.ct.grid, voxels, np.zeros(1, dtype=np.int64), np.zeros((1, 2)), "ab" * 32
+    )
+    with pytest.raises(GeometryRefusal, match="beam-misses"):
+        even_fluence(influence, patient, 60.0)

@@ -66,6 +66,23 @@ def test_products_of_some_rows_are_those_of_the_smaller_matrix() -> None:
     assert not part.gradient(0.0 * slopes).any()
 
 
+def test_squares_are_those_of_the_entries() -> None:
+    matrix = matrix_of(50, 30)
+    rows, weights = np.arange(7, 50, 3), np.random.default_rng(2).uniform(size=15)
+    expected = weights @ matrix[rows].toarray().astype(np.float64) ** 2
+    np.testing.assert_allclose(DoseProducts(matrix).part(rows).squares(weights), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_strong_entries_are_those_near_the_highest_of_their_row() -> None:
+    dense = np.array([[0.1, 5.0, 10.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.2, 2.9]])
+    strong = DoseProducts(sparse.csr_array(dense.astype(np.float32))).strong(0.1)
+    expected = [[0.0, 5.0, 10.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 2.9]]
+    np.testing.assert_allclose(strong.dose(np.eye(4)).T, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        strong.part(np.array([2])).gradient(np.array([[2.0]]))[0], 2.0 * np.array(expected[2]), rtol=1e-6
+    )
+
+
 def test_some_beamlets_only() -> None:
     kept = np.array([True, False, False, True, True, False])
     some = influence().only(kept)
