@@ -74,7 +74,7 @@ class Minimum:
     iterations, evaluations
         Steps that led there, and how often the function was evaluated.
     history
-        Value at the start and after each step.
+        Values of the whole function at the start and every few steps; they descend.
     stop
         Why it ended.
     """
@@ -108,7 +108,7 @@ def minimize_together(
     rule
         When to stop.
     progress
-        Called with the steps of the slowest and the sum of the values, whenever they have changed.
+        Called with the steps of the slowest and the sum of the values when the functions were evaluated as a whole.
     is_cancelled
         Asked before every round but the first.
     """
@@ -128,9 +128,8 @@ def minimize_together(
                 break
             numbers = [runs.index(run) for run in walking]
             points = functions.near(np.stack([run.asked for run in walking]), numbers)
-            steps = [run.answer(point) for run, point in zip(walking, points, strict=True)]
-            if any(steps):
-                told = _tell(progress, runs, told)
+            for run, point in zip(walking, points, strict=True):
+                run.answer(point)
     return tuple(run.minimum() for run in runs)
 
 
@@ -138,7 +137,7 @@ def _tell(
     progress: Callable[[int, float], None], runs: Sequence[_Run], told: tuple[int, float] | None
 ) -> tuple[int, float]:
     """Report how far it is, unless that was told already."""
-    now = min(len(run.history) for run in runs) - 1, sum(run.history[-1] for run in runs)
+    now = min(run.steps for run in runs), sum(run.history[-1] for run in runs)
     if now != told:
         progress(*now)
     return now
@@ -175,12 +174,12 @@ class _Run:
         self._rule = rule
         self._pairs: deque[Pair] = deque(maxlen=_PAIRS)
         self._descent: Descent | None = None
-        self._sure: tuple[FloatArray, Point] | None = None
-        self._taken = 0
-        self._steps = 0
+        self._sure: tuple[FloatArray, Point, int] | None = None
+        self._value = np.inf
+        self._taken = self._all_taken = 0
         self.best = self.asked = start
         self.history: list[float] = []
-        self.evaluations = 0
+        self.steps = self.evaluations = 0
         self.stop: Stop | None = None
 
     @property
@@ -190,47 +189,45 @@ class _Run:
             self.stop is None
             and self._descent is not None
             and self._taken < self._rule.over_iterations
-            and self._steps < self._rule.max_iterations
-            and self.history[-1] > self._enough
+            and self._all_taken < self._rule.max_iterations
+            and self._value > self._enough
         )
 
     def look(self, point: Point, is_over: bool) -> None:
         """Take the whole function's value and gradient at the best, and decide whether to go on."""
         self.evaluations += 1
-        if self._sure is None:
-            self.history.append(point[0])
-            self._sure = self.best, point
-            self.stop = "converged" if point[0] <= self._enough else None
-        elif point[0] > self._sure[1][0]:
+        if self._sure is not None and point[0] > self._sure[1][0]:
             # what had been left out has come to matter more than the steps gained; now it is not left out
-            del self.history[len(self.history) - self._taken :]
-            self.best, point = self._sure
+            self.best, point, self.steps = self._sure
         else:
-            before, is_stage = self._sure[1][0], self._taken in (0, self._rule.over_iterations)
-            self.history[-1] = point[0]
-            self._sure = self.best, point
-            is_slow = is_stage and before - point[0] <= self._rule.relative_decrease * before
-            if point[0] <= self._enough or is_slow:
+            is_slow = bool(self.history) and self._is_slow(self.history[-1], point[0])
+            if self._sure is None or self._taken:
+                self._sure = self.best, point, self.steps
+                self.history.append(point[0])
+            if point[0] <= self._enough or (is_slow and not is_over):
                 self.stop = "converged"
-        if self.stop is None and self._steps >= self._rule.max_iterations:
-            self.stop = "iterations"
         if self.stop is None and is_over:
             self.stop = "cancelled"
-        self._taken = 0
+        if self.stop is None and self._all_taken >= self._rule.max_iterations:
+            self.stop = "iterations"
+        self._taken, self._value = 0, point[0]
         self._descent = descend(self.best, point, self._flatness, self._pairs)
         self._ask()
 
-    def answer(self, point: Point) -> bool:
-        """Go on with the value and gradient at what was asked; tell whether that was a step."""
+    def _is_slow(self, before: float, now: float) -> bool:
+        if not self._taken:
+            return True
+        return self._taken == self._rule.over_iterations and before - now <= self._rule.relative_decrease * before
+
+    def answer(self, point: Point) -> None:
+        """Go on with the value and gradient at what was asked."""
         self.evaluations += 1
         tried = self.asked
-        accepted = self._ask(point)
-        if accepted:
-            self.best = tried
-            self.history.append(point[0])
+        if self._ask(point):
+            self.best, self._value = tried, point[0]
             self._taken += 1
-            self._steps += 1
-        return accepted
+            self._all_taken += 1
+            self.steps += 1
 
     def _ask(self, point: Point | None = None) -> bool:
         """Let the descent ask for a point; tell whether the last was a step."""
@@ -239,10 +236,10 @@ class _Run:
         try:
             self.asked, accepted = next(self._descent) if point is None else self._descent.send(point)
         except StopIteration:
-            accepted, self._descent = point is not None and point[0] < self.history[-1], None
+            accepted, self._descent = point is not None and point[0] < self._value, None
         return accepted
 
     def minimum(self) -> Minimum:
         """Give what was found."""
         values = tuple(self.history)
-        return Minimum(self.best, values[-1], len(values) - 1, self.evaluations, values, self.stop or "cancelled")
+        return Minimum(self.best, values[-1], self.steps, self.evaluations, values, self.stop or "cancelled")

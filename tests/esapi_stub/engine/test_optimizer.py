@@ -72,7 +72,7 @@ def test_history_descends_and_says_what_was_done() -> None:
     assert found.history[0] == least_squares(matrix, wanted, np.ones(25))[0]
     assert (np.diff(found.history) < 0).all()
     assert found.value == found.history[-1] == least_squares(matrix, wanted, found.fluence)[0]
-    assert found.iterations == len(found.history) - 1 < found.evaluations
+    assert 10 * (len(found.history) - 3) < found.iterations < found.evaluations
     assert found.stop == "converged"
 
 
@@ -114,12 +114,13 @@ def test_a_cancelled_one_gives_the_best_so_far_and_reports_on_the_way() -> None:
         Counted([lambda x: least_squares(matrix, wanted, x)]),
         np.ones((1, 25)),
         [0.0],
-        THOROUGH,
+        StoppingRule(relative_decrease=0.0),
         lambda iteration, value: seen.append((iteration, value)),
-        lambda: len(seen) >= 6,
+        lambda: len(seen) >= 2,
     )
     assert found.stop == "cancelled"
-    assert seen == list(enumerate(found.history))
+    assert seen == [(0, found.history[0]), (10, found.history[1])]
+    assert found.iterations == 10
     assert found.value == seen[-1][1] == least_squares(matrix, wanted, found.fluence)[0]
 
 
