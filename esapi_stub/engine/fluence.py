@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -96,9 +96,10 @@ class _Plans:
     def bends(self, fluences: FloatArray) -> FloatArray:
         """Give the diagonals of the Hessians, of the penalties that are sums over voxels, and no less than a tenth."""
         found = np.empty_like(fluences)
-        for bend, function, fluence in zip(found, self._functions, fluences, strict=True):
+        for plan, function in enumerate(self._functions):
             products = self._near_products.part(function.voxels)
-            bend[:] = products.squares(function.bend(products.dose(fluence[None])[0], _MARGIN_GY))
+            dose = products.dose(fluences[plan : plan + 1])[0]
+            found[plan] = products.squares(function.bend(dose, _MARGIN_GY))
         highest = found.max(axis=1, keepdims=True)
         return np.where(highest > 0.0, np.maximum(found, _LEAST_BEND * highest), 1.0)
 
@@ -106,14 +107,14 @@ class _Plans:
         """Evaluate on all voxels with all of the influence, and find the voxels that matter near here."""
         functions = [self._functions[plan] for plan in which]
         points, doses = _Together(self._products, functions).evaluate(fluences)
-        for plan, function, fluence, point, dose in zip(which, functions, fluences, points, doses, strict=True):
-            kept, before = function.counting(dose, _MARGIN_GY), self._looks[plan]
-            if before is not None and point[0] > before.point[0]:
+        for lane, plan in enumerate(which):
+            kept = functions[lane].counting(doses[lane], _MARGIN_GY)
+            look, before = _Look(fluences[lane], points[lane], doses[lane], kept), self._looks[plan]
+            if before is not None and look.point[0] > before.point[0]:
                 # what was left out came to matter more than foreseen: what did so stays in, and no influence is weak
                 self._near_products = self._products
-                kept = tuple(np.logical_or(*pair) for pair in zip(kept, before.kept, strict=True))
-                fluence, point, dose = before.fluence, before.point, before.dose_gy
-            self._looks[plan] = _Look(fluence, point, dose, kept)
+                look = replace(before, kept=tuple(a | b for a, b in zip(before.kept, kept, strict=True)))
+            self._looks[plan] = look
         self._surroundings.clear()
         return points
 
@@ -177,9 +178,9 @@ class _Together:
         """Give values and gradients, and the doses that each function sees: those of the fluences and some more."""
         doses = self._products.dose(fluences)
         more_gy = more_gy or [0.0] * len(self._functions)
-        seen = [dose[place] + more for dose, place, more in zip(doses, self._places, more_gy, strict=True)]
+        seen = [doses[plan, place] + more for plan, (place, more) in enumerate(zip(self._places, more_gy, strict=True))]
         values, slopes = [], np.zeros_like(doses)
-        for function, dose, place, slope in zip(self._functions, seen, self._places, slopes, strict=True):
-            value, slope[place] = function(dose)
+        for plan, (function, place) in enumerate(zip(self._functions, self._places, strict=True)):
+            value, slopes[plan, place] = function(seen[plan])
             values.append(value)
         return list(zip(values, self._products.gradient(slopes), strict=True)), seen

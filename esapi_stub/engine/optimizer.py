@@ -114,7 +114,7 @@ def minimize_together(
     """
     starts = np.maximum(starts, 0.0)
     bends = functions.bends(starts)
-    runs = [_Run(*each, rule) for each in zip(starts, bends, enough, strict=True)]
+    runs = [_Run(starts[number], bends[number], value, rule) for number, value in enumerate(enough)]
     is_over, told = False, None
     while active := [run for run in runs if run.stop is None]:
         numbers = [runs.index(run) for run in active]

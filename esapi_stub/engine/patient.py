@@ -159,7 +159,7 @@ def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:
     z, y, x = (within.reshape(size, -1).sum(axis=1) for within, size in zip(covered, to.shape, strict=True))
     samples = z[:, None, None] * y[:, None] * x
     mean = np.divide(total, samples, out=np.full(to.shape, outside), where=samples > 0)
-    return mean.astype(np.float32)
+    return np.asarray(mean, dtype=np.float32)
 
 
 def _within(grid: Grid, other: Grid) -> list[NDArray[np.bool_]]:
