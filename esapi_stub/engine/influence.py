@@ -108,7 +108,11 @@ class DoseInfluence:
             "inputs_sha256": np.array(self.inputs_sha256),
         }
         with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            try:
+                np.savez(file, allow_pickle=False, **arrays)
+            except BaseException:
+                Path(file.name).unlink()
+                raise
         Path(file.name).replace(path)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class View:
     voxels
         Positions among the voxels of the dose function.
     share
-        Part of the structure in each voxel, or at each sample; sums to 1.
+        Part of the structure in each voxel, or at each sample; sums to 1 over the whole structure.
     interpolation
         From the dose in the voxels to that at the samples; None where the voxels themselves are looked at.
     """
@@ -56,6 +57,14 @@ class View:
     def slope(self, by_seen: FloatArray) -> FloatArray:
         """Give the derivatives by the dose in the view's voxels from those by what is seen."""
         return by_seen if self.interpolation is None else np.asarray(self.interpolation.T @ by_seen, dtype=np.float64)
+
+    def part(self, kept: NDArray[np.bool_]) -> View:
+        """Give the view of some of the voxels or samples, and of no others."""
+        if self.interpolation is None:
+            return View(self.voxels[kept], self.share[kept])
+        matrix = self.interpolation[kept]
+        seen = np.unique(matrix.indices).astype(np.int64)
+        return View(self.voxels[seen], self.share[kept], matrix[:, seen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +104,11 @@ class DoseFunction:
     voxels: NDArray[np.int64]
     terms: tuple[Term, ...]
 
+    @property
+    def least_weight(self) -> float:
+        """The lowest weight of a term."""
+        return min(term.weight for term in self.terms)
+
     def __call__(self, dose_gy: FloatArray) -> tuple[float, FloatArray]:
         """Give value (Gy² times priority) and gradient by the dose in the function's voxels."""
         total, gradient = 0.0, np.zeros_like(dose_gy)
@@ -123,6 +137,36 @@ class DoseFunction:
         for term in self.terms:
             found.setdefault(term.view, []).append(term)
         return found
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> tuple[NDArray[np.bool_], ...]:
+        """Tell for each view which voxels or samples count with this dose, or one that is so near."""
+        found = []
+        for view, terms in self._by_view().items():
+            seen = view.dose(dose_gy)
+            found.append(np.logical_or.reduce([term.penalty.counting(seen, margin_gy) for term in terms]))
+        return tuple(found)
+
+    def bend(self, dose_gy: FloatArray, margin_gy: float) -> FloatArray:
+        """Give about the second derivative by the dose of each voxel, also of those within the margin of counting."""
+        bend = np.zeros_like(dose_gy)
+        for view, terms in self._by_view().items():
+            seen = view.dose(dose_gy)
+            for term in terms:
+                bend[view.voxels] += view.slope(term.weight * term.penalty.bend(seen, view.share, margin_gy))
+        return bend
+
+    def part(self, kept: Sequence[NDArray[np.bool_]]) -> DoseFunction:
+        """Give the function that looks only at some voxels or samples of each view.
+
+        Where all others do not count, it has the same value and gradient.
+        """
+        found = []
+        for (view, terms), here in zip(self._by_view().items(), kept, strict=True):
+            if here.any():
+                seen = view.part(here)
+                seen = replace(seen, voxels=self.voxels[seen.voxels])
+                found += [replace(term, penalty=term.penalty.part(here), view=seen) for term in terms]
+        return _placed(found)
 
     def weighted(self, factors: Mapping[int | None, float]) -> DoseFunction:
         """Give the same function with the weights of some structures multiplied."""
@@ -171,12 +215,15 @@ def dose_function(
         found.append(Term(None, LimitPenalty(limit_gy), normal_tissue.priority, View(voxels, share)))
     if not found:
         raise StructureRefusal("no-objective", "An optimization needs an objective with a priority above 0.")
-    used = np.unique(np.concatenate([term.view.voxels for term in found]))
-    placed: dict[View, View] = {}
-    for term in found:
-        if term.view not in placed:
-            placed[term.view] = replace(term.view, voxels=np.searchsorted(used, term.view.voxels))
-    return DoseFunction(used, tuple(replace(term, view=placed[term.view]) for term in found))
+    return _placed(found)
+
+
+def _placed(terms: Sequence[Term]) -> DoseFunction:
+    """Give the function of terms whose views have positions among the voxels of the body."""
+    views = list(dict.fromkeys(term.view for term in terms))
+    used = reduce(np.union1d, [view.voxels for view in views], np.empty(0, dtype=np.int64))
+    placed = {view: replace(view, voxels=np.searchsorted(used, view.voxels)) for view in views}
+    return DoseFunction(used, tuple(replace(term, view=placed[term.view]) for term in terms))
 
 
 def fall_off_gy(objective: NormalTissueObjective, distance_mm: FloatArray, full_gy: float) -> FloatArray:

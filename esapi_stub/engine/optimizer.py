@@ -1,48 +1,46 @@
-"""Minimize functions of a fluence that must not be negative: a projected quasi-Newton method, several at once.
+"""Minimize functions of a fluence that must not be negative, several at once.
 
-Each minimization is a coroutine that asks for the value and gradient at one fluence after another, so that many of
-them can share one pass over the influence matrix. The method is limited-memory BFGS (Nocedal, Math Comp 35:773, 1980)
-on the beamlets that are free to move, with a backtracking search along the projected path (Bertsekas, SIAM J Control
-Optim 20:221, 1982).
+Each minimization asks for the value and gradient at one fluence after another, so that many of them can share one pass
+over the influence matrix. A function may look at many voxels of which few matter where the fluence is. It is therefore
+evaluated as a whole only every few steps; the steps between go by what mattered then. What ends a minimization, and
+what it gives, are always values of the whole.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
+from esapi_stub.engine.descent import Descent, Pair, Point, descend
 
-__all__ = ["Evaluate", "Minimum", "Stop", "StoppingRule", "minimize", "minimize_together"]
+__all__ = ["Functions", "Minimum", "Point", "Stop", "StoppingRule", "minimize", "minimize_together"]
 
 Stop = Literal["converged", "iterations", "cancelled"]
 """Why a minimization ended."""
 
-_PAIRS = 12
+_PAIRS = 20
 """Steps that the method remembers."""
 
-_SUFFICIENT_DECREASE = 1e-4
-"""Part of the decrease that the gradient promises, below which a step is shortened (Armijo)."""
 
-_SHORTEST_STEP = 1e-12
-"""Where rounding has eaten what a step could gain."""
+class Functions(Protocol):
+    """What is minimized, function by function."""
 
-_LEAST_CURVATURE = 1e-10
-"""Cosine between a step and the turn of the gradient on it, below which the step says nothing of the Hessian."""
+    def bends(self, fluences: FloatArray) -> FloatArray:
+        """Give about how much each function bends along each beamlet ``(k, n)``, above 0: it makes the steps better."""
 
-_Pair: TypeAlias = tuple[FloatArray, FloatArray]
-"""A step, and by how much the gradient turned on it."""
+    def whole(self, fluences: FloatArray, which: Sequence[int]) -> Sequence[Point]:
+        """Evaluate functions with these numbers at fluences ``(k, n)``."""
 
-_Point: TypeAlias = tuple[float, FloatArray]
-_Minimization: TypeAlias = Generator[tuple[FloatArray, bool], _Point, None]
+    def near(self, fluences: FloatArray, which: Sequence[int]) -> Sequence[Point]:
+        """Evaluate them about as well and in less time, exactly where :meth:`whole` was last asked.
 
-Evaluate: TypeAlias = Callable[[FloatArray, Sequence[int]], Sequence[_Point]]
-"""From fluences ``(k, n)`` and the numbers of their functions to the value and gradient ``(n,)`` of each."""
+        Where it has since given more than the time before, they are to be the nearer to it.
+        """
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,13 @@ class StoppingRule:
     max_iterations
         At the latest then.
     relative_decrease, over_iterations
-        Earlier when so many iterations together lowered the function by less than this part of its value.
-    met
-        Earlier when the function is at or below this part of its value at the start: every objective is as good as met,
-        and a function on its way to 0 may never meet the rule above.
+        Earlier when so many iterations together lowered the function by less than this part of its value. As often, it
+        is evaluated as a whole.
     """
 
     max_iterations: int = 300
-    relative_decrease: float = 1e-3
+    relative_decrease: float = 5e-4
     over_iterations: int = 10
-    met: float = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +70,11 @@ class Minimum:
     fluence
         Shape ``(n,)``, not negative.
     value
-        Of the function there.
+        Of the whole function there.
     iterations, evaluations
-        Steps taken, and how often the function was evaluated.
+        Steps that led there, and how often the function was evaluated.
     history
-        Value at the start and after each step.
+        Values of the whole function at the start and every few steps; they descend.
     stop
         Why it ended.
     """
@@ -93,8 +88,9 @@ class Minimum:
 
 
 def minimize_together(
-    evaluate: Evaluate,
+    functions: Functions,
     starts: FloatArray,
+    enough: Sequence[float],
     rule: StoppingRule,
     progress: Callable[[int, float], None],
     is_cancelled: Callable[[], bool],
@@ -103,137 +99,147 @@ def minimize_together(
 
     Parameters
     ----------
-    evaluate
-        The functions.
+    functions
+        As many as there are starts.
     starts
         Shape ``(k, n)``: where each minimization starts; negative values are taken for 0.
+    enough
+        Shape ``(k,)``: the value at which each function is as good as at its minimum.
     rule
         When to stop.
     progress
-        Called after every round in which one took a step, with the steps of the slowest and the sum of the values.
+        Called with the steps of the slowest and the sum of the values when the functions were evaluated as a whole.
     is_cancelled
-        Asked before every round.
+        Asked before every round but the first.
     """
-    runs = [_Run(_descend(np.maximum(start, 0.0)), rule) for start in starts]
-    while active := [number for number, run in enumerate(runs) if run.stop is None]:
-        if is_cancelled() and all(run.history for run in runs):
-            for number in active:
-                runs[number].stop = "cancelled"
-            break
-        points = evaluate(np.stack([runs[number].asked for number in active]), active)
-        steps = sum(len(run.history) for run in runs)
-        for number, point in zip(active, points, strict=True):
-            runs[number].answer(point)
-        if sum(len(run.history) for run in runs) > steps:
-            progress(min(len(run.history) for run in runs) - 1, sum(run.history[-1] for run in runs))
+    starts = np.maximum(starts, 0.0)
+    bends = functions.bends(starts)
+    runs = [_Run(starts[number], bends[number], value, rule) for number, value in enumerate(enough)]
+    is_over, told = False, None
+    while active := [run for run in runs if run.stop is None]:
+        numbers = [runs.index(run) for run in active]
+        points = functions.whole(np.stack([run.best for run in active]), numbers)
+        for run, point in zip(active, points, strict=True):
+            run.look(point, is_over)
+        told = _tell(progress, runs, told)
+        while not is_over and (walking := [run for run in active if run.is_walking]):
+            is_over = is_cancelled()
+            if is_over:
+                break
+            numbers = [runs.index(run) for run in walking]
+            points = functions.near(np.stack([run.asked for run in walking]), numbers)
+            for run, point in zip(walking, points, strict=True):
+                run.answer(point)
     return tuple(run.minimum() for run in runs)
 
 
-def minimize(evaluate: Callable[[FloatArray], _Point], start: FloatArray, rule: StoppingRule) -> Minimum:
+def _tell(
+    progress: Callable[[int, float], None], runs: Sequence[_Run], told: tuple[int, float] | None
+) -> tuple[int, float]:
+    """Report how far it is, unless that was told already."""
+    now = min(run.steps for run in runs), sum(run.history[-1] for run in runs)
+    if now != told:
+        progress(*now)
+    return now
+
+
+def minimize(
+    function: Callable[[FloatArray], Point], start: FloatArray, rule: StoppingRule, enough: float = 0.0
+) -> Minimum:
     """Minimize one function of a fluence."""
-    return minimize_together(
-        lambda fluences, _: [evaluate(fluences[0])], start[None], rule, lambda *_: None, lambda: False
-    )[0]
+    return minimize_together(_One(function), start[None], [enough], rule, lambda *_: None, lambda: False)[0]
+
+
+@dataclass(frozen=True)
+class _One:
+    """One function, of which everything always matters."""
+
+    function: Callable[[FloatArray], Point]
+
+    def bends(self, fluences: FloatArray) -> FloatArray:
+        return np.ones_like(fluences)
+
+    def whole(self, fluences: FloatArray, _: Sequence[int]) -> Sequence[Point]:
+        return [self.function(fluences[0])]
+
+    near = whole
 
 
 class _Run:
     """One minimization, and where it has come to."""
 
-    def __init__(self, descent: _Minimization, rule: StoppingRule) -> None:
-        self._descent = descent
+    def __init__(self, start: FloatArray, bend: FloatArray, enough: float, rule: StoppingRule) -> None:
+        self._flatness = 1.0 / bend
+        self._enough = enough
         self._rule = rule
-        self.asked, _ = next(descent)
-        self.best = self.asked
+        self._pairs: deque[Pair] = deque(maxlen=_PAIRS)
+        self._descent: Descent | None = None
+        self._sure: tuple[FloatArray, Point, int] | None = None
+        self._value = np.inf
+        self._taken = self._all_taken = 0
+        self.best = self.asked = start
         self.history: list[float] = []
-        self.evaluations = 0
+        self.steps = self.evaluations = 0
         self.stop: Stop | None = None
 
-    def answer(self, point: _Point) -> None:
+    @property
+    def is_walking(self) -> bool:
+        """Whether it goes on before the function is evaluated as a whole."""
+        return (
+            self.stop is None
+            and self._descent is not None
+            and self._taken < self._rule.over_iterations
+            and self._all_taken < self._rule.max_iterations
+            and self._value > self._enough
+        )
+
+    def look(self, point: Point, is_over: bool) -> None:
+        """Take the whole function's value and gradient at the best, and decide whether to go on."""
+        self.evaluations += 1
+        if self._sure is not None and point[0] > self._sure[1][0]:
+            # what had been left out has come to matter more than the steps gained; now it is not left out
+            self.best, point, self.steps = self._sure
+        else:
+            is_slow = bool(self.history) and self._is_slow(self.history[-1], point[0])
+            if self._sure is None or self._taken:
+                self._sure = self.best, point, self.steps
+                self.history.append(point[0])
+            if point[0] <= self._enough or (is_slow and not is_over):
+                self.stop = "converged"
+        if self.stop is None and is_over:
+            self.stop = "cancelled"
+        if self.stop is None and self._all_taken >= self._rule.max_iterations:
+            self.stop = "iterations"
+        self._taken, self._value = 0, point[0]
+        self._descent = descend(self.best, point, self._flatness, self._pairs)
+        self._ask()
+
+    def _is_slow(self, before: float, now: float) -> bool:
+        if not self._taken:
+            return True
+        return self._taken == self._rule.over_iterations and before - now <= self._rule.relative_decrease * before
+
+    def answer(self, point: Point) -> None:
         """Go on with the value and gradient at what was asked."""
         self.evaluations += 1
         tried = self.asked
-        try:
-            self.asked, accepted = self._descent.send(point)
-        except StopIteration:
-            accepted, self.stop = point[0] < (self.history or [np.inf])[-1], "converged"
-        if accepted:
-            self.best = tried
-            self.history.append(point[0])
-            self.stop = self.stop or self._rule_met()
+        if self._ask(point):
+            self.best, self._value = tried, point[0]
+            self._taken += 1
+            self._all_taken += 1
+            self.steps += 1
 
-    def _rule_met(self) -> Stop | None:
-        rule, values = self._rule, self.history
-        if values[-1] <= rule.met * values[0]:
-            return "converged"
-        if len(values) > rule.over_iterations:
-            before = values[-1 - rule.over_iterations]
-            if before - values[-1] <= rule.relative_decrease * before:
-                return "converged"
-        return "iterations" if len(values) > rule.max_iterations else None
+    def _ask(self, point: Point | None = None) -> bool:
+        """Let the descent ask for a point; tell whether the last was a step."""
+        if self._descent is None:
+            return False
+        try:
+            self.asked, accepted = next(self._descent) if point is None else self._descent.send(point)
+        except StopIteration:
+            accepted, self._descent = point is not None and point[0] < self._value, None
+        return accepted
 
     def minimum(self) -> Minimum:
         """Give what was found."""
         values = tuple(self.history)
-        return Minimum(self.best, values[-1], len(values) - 1, self.evaluations, values, self.stop or "cancelled")
-
-
-def _descend(start: FloatArray) -> _Minimization:
-    """Ask for points, and say with each whether the last was a step; end where no step helps."""
-    pairs: deque[_Pair] = deque(maxlen=_PAIRS)
-    here = start
-    value, gradient = yield here, False
-    accepted = True
-    while True:
-        free = (here > 0) | (gradient < 0)
-        downhill = np.where(free, -gradient, 0.0)
-        slope = -float(downhill @ downhill)
-        if slope == 0.0:
-            return
-        # the way to the minimum of a parabola that reaches 0, for want of anything better
-        steepest = downhill * (2.0 * value / -slope)
-        direction = _quasi_newton(downhill, free, pairs)
-        if direction is None or float(direction @ gradient) >= 0.0:
-            direction = steepest
-            pairs.clear()
-        step = 1.0
-        while True:
-            there = np.maximum(here + step * direction, 0.0)
-            promised = float(gradient @ (there - here))
-            new_value, new_gradient = yield there, accepted
-            accepted = False
-            if new_value <= value + _SUFFICIENT_DECREASE * min(promised, 0.0) and new_value < value:
-                break
-            # the minimum of the parabola through both values and the slope, not too far from half
-            bend = new_value - value - promised
-            step *= float(np.clip(-promised / (2.0 * bend) if bend > 0 else 0.5, 0.1, 0.5))
-            if step < _SHORTEST_STEP:
-                if not pairs:
-                    return
-                pairs.clear()
-                direction, step = steepest, 1.0
-        pairs.append((there - here, new_gradient - gradient))
-        here, value, gradient, accepted = there, new_value, new_gradient, True
-
-
-def _quasi_newton(downhill: FloatArray, free: NDArray[np.bool_], pairs: Iterable[_Pair]) -> FloatArray | None:
-    """Apply the inverse Hessian that the steps suggest among the free beamlets (the two-loop recursion).
-
-    What the steps say of beamlets that are now held at 0 is left out; with it, the method takes twice the steps.
-    None where the steps say nothing of the others.
-    """
-    kept = []
-    for moved, turned in pairs:
-        moved, turned = moved * free, turned * free
-        curvature = float(moved @ turned)
-        if curvature > _LEAST_CURVATURE * float(np.linalg.norm(moved) * np.linalg.norm(turned)):
-            kept.append((moved, turned, curvature))
-    if not kept:
-        return None
-    direction, factors = downhill.copy(), []
-    for moved, turned, curvature in reversed(kept):
-        factors.append(float(moved @ direction) / curvature)
-        direction -= factors[-1] * turned
-    direction *= kept[-1][2] / float(kept[-1][1] @ kept[-1][1])
-    for (moved, turned, curvature), factor in zip(kept, reversed(factors), strict=True):
-        direction += (factor - float(turned @ direction) / curvature) * moved
-    return direction * free
+        return Minimum(self.best, values[-1], self.steps, self.evaluations, values, self.stop or "cancelled")

@@ -24,6 +24,9 @@ __all__ = ["PlanningPatient", "averaged", "patient_on_grid"]
 
 _HALF = 0.5
 
+_ON_THE_EDGE = 1e-6
+"""Voxels by which a position may lie outside by rounding alone; the tolerance of :meth:`Volume.resampled`."""
+
 _LEAST_SAMPLES = 4000
 """Of a structure that is smaller than as many voxels; the others have one for each voxel."""
 
@@ -126,14 +129,16 @@ def _sample_mm(mask: VoxelArray, grid: Grid) -> float:
 def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:
     """Give the mean of a volume over each voxel of a coarser grid, by interpolating it at the finer spacing.
 
+    Where the volume ends within a voxel, the mean is over what it covers: a patient goes on where a scan ends.
+
     Parameters
     ----------
     volume
         In the same frame of reference.
     to
-        Grid of the result.
+        Grid of the result; its axes are those of the volume, in any order and direction.
     outside
-        Value beyond the volume.
+        Value of voxels that the volume does not reach.
 
     Returns
     -------
@@ -147,10 +152,25 @@ def averaged(volume: Volume, to: Grid, outside: float) -> VoxelArray:
     first = [[(1.0 / part - 1.0) / 2.0 for part in parts]]
     affine[:3, 3] = to.positions_mm(np.array(first))[0]
     nz, ny, nx = (size * part for size, part in zip(to.shape, parts, strict=True))
-    fine = volume.resampled(to=Grid((nz, ny, nx), affine, to.frame_of_reference_uid), outside=outside)
+    fine = volume.resampled(to=Grid((nz, ny, nx), affine, to.frame_of_reference_uid), outside=0.0)
     (kz, ky, kx), (sz, sy, sx) = parts, to.shape
-    parted = fine.values.reshape(sz, kz, sy, ky, sx, kx)
-    return np.asarray(parted.mean(axis=(1, 3, 5), dtype=np.float64), dtype=np.float32)
+    total = fine.values.reshape(sz, kz, sy, ky, sx, kx).sum(axis=(1, 3, 5), dtype=np.float64)
+    covered = _within(fine.grid, volume.grid)
+    z, y, x = (within.reshape(size, -1).sum(axis=1) for within, size in zip(covered, to.shape, strict=True))
+    samples = z[:, None, None] * y[:, None] * x
+    mean = np.divide(total, samples, out=np.full(to.shape, outside), where=samples > 0)
+    return np.asarray(mean, dtype=np.float32)
+
+
+def _within(grid: Grid, other: Grid) -> list[NDArray[np.bool_]]:
+    """Tell for each axis of a grid which of its voxels have their centres between those of the other grid's ends."""
+    step = np.linalg.inv(other.affine) @ grid.affine
+    found = []
+    for axis, size in enumerate(grid.shape):
+        along = int(np.abs(step[:3, axis]).argmax())
+        index = step[along, axis] * np.arange(size) + step[along, 3]
+        found.append((index >= -_ON_THE_EDGE) & (index <= other.shape[along] - 1 + _ON_THE_EDGE))
+    return found
 
 
 def _upright(grid: Grid) -> Grid:

@@ -8,9 +8,10 @@ an objective is met, and the square of what is missing where it is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
 from esapi_stub.planning import Operator
@@ -39,6 +40,31 @@ class Penalty(Protocol):
         float, FloatArray
             Value in Gy², and its derivative by the dose of each voxel in Gy.
         """
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell which voxels count, or would with this much more or less dose; what the others get does not matter."""
+
+    def part(self, kept: NDArray[np.bool_]) -> Penalty:
+        """Give the penalty of some of the voxels, with the share that they have."""
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give about the second derivative by the dose of each voxel, also of those within the margin of counting."""
+
+
+class _OfAllVoxels:
+    """What penalties have in common that look at one number of the whole structure."""
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell that all voxels count."""
+        return np.ones(len(dose_gy), dtype=bool)
+
+    def part(self, kept: NDArray[np.bool_]) -> Self:
+        """Give the same, for there is no less than all voxels."""
+        return self
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give 0: it bends when the doses of all voxels change together, and hardly with that of one."""
+        return np.zeros_like(dose_gy)
 
 
 def _one_sided(excess: float, operator: Operator) -> float:
@@ -84,9 +110,22 @@ class PointPenalty:
         gradient[wrong] = 2.0 * share[wrong] * excess[wrong]
         return float(np.dot(share[wrong], excess[wrong] ** 2)), gradient
 
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell which voxels are on the wrong side, or within the margin of it."""
+        excess = dose_gy - self.dose_gy
+        return np.asarray(excess > -margin_gy if self.operator == "upper" else excess < margin_gy)
+
+    def part(self, kept: NDArray[np.bool_]) -> PointPenalty:
+        """Give the same: those on the right side are counted by their absence."""
+        return self
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give that of the squares."""
+        return 2.0 * share * self.counting(dose_gy, margin_gy)
+
 
 @dataclass(frozen=True)
-class MeanPenalty:
+class MeanPenalty(_OfAllVoxels):
     """Square of the excess of the mean dose."""
 
     dose_gy: float
@@ -98,7 +137,7 @@ class MeanPenalty:
 
 
 @dataclass(frozen=True)
-class GeudPenalty:
+class GeudPenalty(_OfAllVoxels):
     """Square of what is missing of the generalized equivalent uniform dose ``(sum share dose^a)^(1/a)``.
 
     Niemierko, Med Phys 26:1100 (1999).
@@ -137,3 +176,15 @@ class LimitPenalty:
         excess = np.maximum(dose_gy - self.limit_gy, 0.0)
         weighted = share * excess
         return float(np.dot(weighted, excess)), 2.0 * weighted
+
+    def counting(self, dose_gy: FloatArray, margin_gy: float) -> NDArray[np.bool_]:
+        """Tell which voxels are above their limits, or within the margin of them."""
+        return np.asarray(dose_gy > self.limit_gy - margin_gy)
+
+    def part(self, kept: NDArray[np.bool_]) -> LimitPenalty:
+        """Give the limits of these voxels."""
+        return LimitPenalty(self.limit_gy[kept])
+
+    def bend(self, dose_gy: FloatArray, share: FloatArray, margin_gy: float) -> FloatArray:
+        """Give that of the squares."""
+        return 2.0 * share * self.counting(dose_gy, margin_gy)

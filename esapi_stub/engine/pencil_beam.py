@@ -1,4 +1,4 @@
-"""The dose of all beamlets of one beam, from what pyRadPlan prepared for it, on all cores.
+"""The dose of all beamlets in all voxels, from what pyRadPlan prepared for each beam, on all cores.
 
 A beamlet's dose at a point is, over the components c of the kernel decomposition,
 ``sum_c b_c / (b_c - m) (exp(-m r) - exp(-b_c r)) K_c(x, z) (SAD / d)^2`` with the radiological depth r, the distance d
@@ -9,7 +9,8 @@ Schlegel and Rhein, Med Phys 20:311, 1993).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -18,51 +19,110 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bridge.rt.arrays import FloatArray
+from esapi_stub.engine.cores import on_all_cores
+from esapi_stub.engine.influence import Matrix
 
-__all__ = ["beam_influence"]
+__all__ = ["PreparedBeam", "influence_matrix", "prepare_beam"]
+
+_SLICES = 64
+"""Shares of the voxels, each every 64th, that the cores take one after the other: neighbours cost alike."""
 
 
-def beam_influence(beam: Mapping[str, Any]) -> sparse.csc_array[np.float32]:
-    """Compute the influence of one beam.
+@dataclass(frozen=True, eq=False)
+class PreparedBeam:
+    """One beam as the loop over voxels and beamlets needs it.
 
-    Parameters
+    Attributes
     ----------
-    beam
-        What pyRadPlan's pencil-beam engine prepared: positions of the voxels from the source, depths and kernels.
-
-    Returns
-    -------
-    csc_array
-        Voxels of the body by beamlets, Gy per unit of fluence.
+    points
+        Shape ``(voxels, 3)``: positions from the source; the beam goes along the second axis.
+    along
+        Shape ``(voxels, components)``: what of the dose depends on depth and distance.
+    axes, centres
+        Shapes ``(beamlets, 3, 3)`` and ``(beamlets, 2)``: rotation of each beamlet's axis onto the beam's, and where it
+        meets the isocentre plane.
+    kernels, first_mm, step_mm
+        Shape ``(n, n, components)``, on a lattice from ``first_mm`` on in steps of ``step_mm``.
+    sad_mm, reach_mm
+        Distance of the isocentre plane, and how far from its axis in this plane a beamlet's dose is computed.
     """
+
+    points: FloatArray
+    along: NDArray[np.float32]
+    axes: FloatArray
+    centres: FloatArray
+    kernels: NDArray[np.float32]
+    first_mm: float
+    step_mm: float
+    sad_mm: float
+    reach_mm: float
+
+    @property
+    def near_mm(self) -> float:
+        """The farthest that a voxel within reach can be from a beamlet in the isocentre plane, for a quick test.
+
+        A plane that a ray meets at an angle is longer than one across it, by one over the squared cosine at the most.
+        """
+        farthest = float(np.hypot(*self.centres.T).max()) + self.reach_mm
+        return self.reach_mm * (1.0 + (farthest / self.sad_mm) ** 2)
+
+
+def prepare_beam(beam: Mapping[str, Any]) -> PreparedBeam:
+    """Take what pyRadPlan's pencil-beam engine prepared: positions of the voxels, depths and kernels."""
     geometry = beam["beam"]
     sad = float(geometry["sad"])
-    points = np.ascontiguousarray(beam["bev_coords"], dtype=np.float64)
     depth = np.asarray(beam["rad_depths"][0], dtype=np.float64)
     is_traced = np.asarray(beam["valid_coords_all"], dtype=bool)
     kernel = beam["kernel"]
-    betas = np.asarray(kernel.kernel_betas, dtype=np.float64)[:, None]
-    r = np.where(is_traced, depth, 0.0)[None]
+    betas = np.asarray(kernel.kernel_betas, dtype=np.float64)
+    r = np.where(is_traced, depth, 0.0)[:, None]
     along = betas / (betas - kernel.m) * (np.exp(-kernel.m * r) - np.exp(-betas * r))
-    along *= (sad / np.asarray(beam["geo_depths"][0], dtype=np.float64)) ** 2
-    along[:, ~is_traced] = 0.0
+    along *= (sad / np.asarray(beam["geo_depths"][0], dtype=np.float64))[:, None] ** 2
+    along[~is_traced] = 0.0
     interpolators = beam["kernel_interpolators"]
     line = np.asarray(interpolators[0].grid[0], dtype=np.float64)
-    kernels = np.stack([np.asarray(one.values, dtype=np.float64) for one in interpolators])
-    axes = _axes([ray["target_point_bev"] for ray in geometry["rays"]], geometry["source_point_bev"])
+    step = float(line[1] - line[0])
+    line = line - _off_centre_mm(float(geometry["bixel_width"]), step)
     reach = float(beam["effective_lateral_cut_off"])
-    step = line[1] - line[0]
-    first = line[0] - _off_centre_mm(float(geometry["bixel_width"]), step)
-    counts = np.zeros(len(axes), dtype=np.int64)
-    _count_compiled(points, is_traced, axes, (reach / sad) ** 2, counts)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
+    within = slice(*np.searchsorted(line, [-reach - 2.0 * step, reach + 2.0 * step]))
+    kernels = np.stack([np.asarray(one.values)[within, within] for one in interpolators], axis=-1)
+    source = np.asarray(geometry["source_point_bev"], dtype=np.float64)
+    return PreparedBeam(
+        np.ascontiguousarray(beam["bev_coords"], dtype=np.float64),
+        np.ascontiguousarray(along, dtype=np.float32),
+        _axes([ray["target_point_bev"] for ray in geometry["rays"]], source),
+        np.array([[ray["ray_pos_bev"][0], ray["ray_pos_bev"][2]] for ray in geometry["rays"]], dtype=np.float64),
+        np.ascontiguousarray(kernels, dtype=np.float32),
+        float(line[within][0]), step, sad, reach,
+    )  # fmt: skip
+
+
+def influence_matrix(beams: Sequence[PreparedBeam]) -> Matrix:
+    """Compute the dose of all beamlets of all beams.
+
+    Returns
+    -------
+    Matrix
+        Voxels of the body by beamlets, Gy per unit of fluence; the beamlets of the first beam come first.
+    """
+    voxels = len(beams[0].points)
+    counts: NDArray[np.int64] = np.zeros((len(beams), voxels), dtype=np.int64)
+    for beam, count in zip(beams, counts, strict=True):
+        _count_compiled(beam.points, beam.axes, beam.centres, beam.sad_mm, beam.near_mm, beam.reach_mm, count)
+    starts = np.cumsum(counts, axis=0) - counts
+    ends = np.cumsum(counts.sum(axis=0))
+    indptr = np.concatenate([[0], ends])
+    starts += indptr[:-1]
     indices: NDArray[np.int32] = np.empty(indptr[-1], dtype=np.int32)
     data: NDArray[np.float32] = np.empty(indptr[-1], dtype=np.float32)
-    _fill_compiled(
-        points, is_traced, axes, (reach / sad) ** 2, sad, np.ascontiguousarray(along.T), kernels, first, step,
-        indptr, indices, data,
-    )  # fmt: skip
-    return sparse.csc_array((data, indices, indptr), shape=(len(points), len(axes)))
+    first_beamlet = 0
+    for beam, start in zip(beams, starts, strict=True):
+        _fill_compiled(
+            beam.points, beam.along, beam.axes, beam.centres, beam.kernels, beam.first_mm, beam.step_mm, beam.sad_mm,
+            beam.near_mm, beam.reach_mm, first_beamlet, start, indices, data,
+        )  # fmt: skip
+        first_beamlet += len(beam.axes)
+    return sparse.csr_array((data, indices, indptr), shape=(voxels, first_beamlet))
 
 
 def _off_centre_mm(beamlet_mm: float, step_mm: float) -> float:
@@ -93,61 +153,73 @@ def _axes(targets_mm: list[FloatArray], source_mm: FloatArray) -> FloatArray:
 
 
 def _count(
-    points: FloatArray, is_traced: NDArray[np.bool_], axes: FloatArray, reach_squared: float, counts: NDArray[np.int64]
+    points: FloatArray,
+    axes: FloatArray,
+    centres: FloatArray,
+    sad: float,
+    near: float,
+    reach: float,
+    counts: NDArray[np.int64],
 ) -> None:
-    """Count the voxels within reach of each beamlet."""
-    for ray in numba.prange(len(axes)):
-        turn, count = axes[ray], 0
-        for voxel in range(len(points)):
-            if is_traced[voxel]:
-                px, py, pz = points[voxel]
-                x = px * turn[0, 0] + py * turn[1, 0] + pz * turn[2, 0]
-                y = px * turn[0, 1] + py * turn[1, 1] + pz * turn[2, 1]
-                z = px * turn[0, 2] + py * turn[1, 2] + pz * turn[2, 2]
-                if x * x + z * z <= reach_squared * y * y:
-                    count += 1
-        counts[ray] = count
+    """Count the beamlets within reach of each voxel."""
+    near_squared, scaled = near**2, (reach / sad) ** 2
+    for share in numba.prange(_SLICES):
+        for voxel in range(share, len(points), _SLICES):
+            px, py, pz = points[voxel]
+            u, v, count = px / py * sad, pz / py * sad, 0
+            for ray in range(len(axes)):
+                if (u - centres[ray, 0]) ** 2 + (v - centres[ray, 1]) ** 2 <= near_squared:
+                    turn = axes[ray]
+                    x = px * turn[0, 0] + py * turn[1, 0] + pz * turn[2, 0]
+                    y = px * turn[0, 1] + py * turn[1, 1] + pz * turn[2, 1]
+                    z = px * turn[0, 2] + py * turn[1, 2] + pz * turn[2, 2]
+                    if x * x + z * z <= scaled * y * y:
+                        count += 1
+            counts[voxel] = count
 
 
 def _fill(
     points: FloatArray,
-    is_traced: NDArray[np.bool_],
+    along: NDArray[np.float32],
     axes: FloatArray,
-    reach_squared: float,
-    sad: float,
-    along: FloatArray,
-    kernels: FloatArray,
+    centres: FloatArray,
+    kernels: NDArray[np.float32],
     first: float,
     step: float,
-    indptr: NDArray[np.int64],
+    sad: float,
+    near: float,
+    reach: float,
+    first_beamlet: int,
+    starts: NDArray[np.int64],
     indices: NDArray[np.int32],
     data: NDArray[np.float32],
 ) -> None:
-    """Fill the columns; bilinear interpolation of the kernels."""
-    for ray in numba.prange(len(axes)):
-        turn, entry = axes[ray], indptr[ray]
-        for voxel in range(len(points)):
-            if is_traced[voxel]:
-                px, py, pz = points[voxel]
-                x = px * turn[0, 0] + py * turn[1, 0] + pz * turn[2, 0]
-                y = px * turn[0, 1] + py * turn[1, 1] + pz * turn[2, 1]
-                z = px * turn[0, 2] + py * turn[1, 2] + pz * turn[2, 2]
-                if x * x + z * z <= reach_squared * y * y:
-                    u, v = (x / y * sad - first) / step, (z / y * sad - first) / step
-                    i, j = int(u), int(v)
-                    u, v = u - i, v - j
-                    dose = 0.0
-                    for c in range(len(kernels)):
-                        plane = kernels[c]
-                        dose += along[voxel, c] * (
-                            (1.0 - u) * ((1.0 - v) * plane[i, j] + v * plane[i, j + 1])
-                            + u * ((1.0 - v) * plane[i + 1, j] + v * plane[i + 1, j + 1])
-                        )
-                    indices[entry] = voxel
-                    # the Fourier transform that made the kernels leaves negative values of rounding
-                    data[entry] = max(dose, 0.0)
-                    entry += 1
+    """Fill the rows; bilinear interpolation of the kernels."""
+    near_squared, scaled = near**2, (reach / sad) ** 2
+    for share in numba.prange(_SLICES):
+        for voxel in range(share, len(points), _SLICES):
+            px, py, pz = points[voxel]
+            u, v, entry = px / py * sad, pz / py * sad, starts[voxel]
+            for ray in range(len(axes)):
+                if (u - centres[ray, 0]) ** 2 + (v - centres[ray, 1]) ** 2 <= near_squared:
+                    turn = axes[ray]
+                    x = px * turn[0, 0] + py * turn[1, 0] + pz * turn[2, 0]
+                    y = px * turn[0, 1] + py * turn[1, 1] + pz * turn[2, 1]
+                    z = px * turn[0, 2] + py * turn[1, 2] + pz * turn[2, 2]
+                    if x * x + z * z <= scaled * y * y:
+                        a, b = (x / y * sad - first) / step, (z / y * sad - first) / step
+                        i, j = int(a), int(b)
+                        a, b = a - i, b - j
+                        dose = 0.0
+                        for c in range(kernels.shape[2]):
+                            dose += along[voxel, c] * (
+                                (1.0 - a) * ((1.0 - b) * kernels[i, j, c] + b * kernels[i, j + 1, c])
+                                + a * ((1.0 - b) * kernels[i + 1, j, c] + b * kernels[i + 1, j + 1, c])
+                            )
+                        indices[entry] = first_beamlet + ray
+                        # the Fourier transform that made the kernels leaves negative values of rounding
+                        data[entry] = max(dose, 0.0)
+                        entry += 1
 
 
-_count_compiled: Callable[..., None] = numba.njit(parallel=True, nogil=True, cache=True)(_count)
-_fill_compiled: Callable[..., None] = numba.njit(parallel=True, nogil=True, cache=True)(_fill)
+_count_compiled, _fill_compiled = on_all_cores(_count), on_all_cores(_fill)

@@ -4,8 +4,9 @@
 
 Nine equispaced beams, beamlets of 7 mm, a dose grid of 5 mm, and the same objectives for both. Each program runs in a
 process of its own, so that the peak of memory is its own. Both objective values are of the same function of the dose,
-each on its own program's dose. Times are given as seconds by the clock, and as seconds of all cores together, which say
-more on a machine that is busy with other things.
+each on its own program's dose; ``scipy`` is the optimizer that pyRadPlan uses, on this engine's influence. Times are
+given as seconds by the clock, and as seconds of all cores together, which say more on a machine that is busy with other
+things.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
+from scipy import optimize
 
 from bridge.rt.anatomy import dose_grid
 from bridge.rt.volume import CtVolume
@@ -32,6 +34,7 @@ from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.objectives import DoseFunction, dose_function
 from esapi_stub.engine.optimizer import StoppingRule
 from esapi_stub.engine.patient import PlanningPatient, averaged
+from esapi_stub.engine.products import DoseProducts
 from esapi_stub.planning import PlannedObjective, PointObjective
 from models.openkbp.reader import read_patient
 
@@ -51,12 +54,14 @@ REST, REST_LIMIT_GY = 99, 35.0
 T = TypeVar("T")
 
 
-def patient_and_objectives(path: Path) -> tuple[PlanningPatient, tuple[PlannedObjective, ...], float]:
+def patient_and_objectives(
+    path: Path, dose_grid_mm: float = DOSE_GRID_MM
+) -> tuple[PlanningPatient, tuple[PlannedObjective, ...], float]:
     """Give an OpenKBP patient on the dose grid, points for all its structures, and the highest level in Gy."""
     anatomy = read_patient(path).anatomy
     assert anatomy.ct is not None
     points = anatomy.grid.positions_mm(np.argwhere(anatomy.body.values > 0).astype(np.float64))
-    grid = dose_grid(anatomy.grid, points, DOSE_GRID_MM)
+    grid = dose_grid(anatomy.grid, points, dose_grid_mm)
     body = averaged(anatomy.body, grid, 0.0) >= 0.5
     inside = {name: (averaged(mask, grid, 0.0) >= 0.5) & body for name, mask in anatomy.masks.items()}
     targets = np.logical_or.reduce([inside[name] for name in anatomy.target_levels_gy])
@@ -124,6 +129,7 @@ def measure_ours(path: Path, repeats: int) -> dict[str, Any]:
     found |= {"optimize_s": min(times), "iterations": result.iterations, "evaluations": result.evaluations}
     found |= {"objective": result.value, "start_objective": result.history[0], "optimize_mb": peak_mb()}
     found["history"] = list(result.history)
+    found["scipy_objective"], found["scipy_s"] = timed(lambda: minimum_of_scipy(influence, function, start))
     warmer = [function.weighted({number: 1.3 for number in patient.masks if number % 2})]
     (warm,), found["warm_s"] = timed(lambda: run_together(influence, warmer, result.fluence, StoppingRule()))
     found["warm_iterations"] = warm.iterations
@@ -140,6 +146,21 @@ def run_together(influence: DoseInfluence, functions: list[DoseFunction], start:
     """Optimize from one start."""
     starts = np.tile(start, (len(functions), 1))
     return optimize_fluences(influence, functions, starts, rule, lambda *_: None, lambda: False)
+
+
+def minimum_of_scipy(influence: DoseInfluence, function: DoseFunction, start: Any) -> float:
+    """Give the value that pyRadPlan's optimizer, as it sets it, comes to with this engine's influence."""
+    products = DoseProducts(influence.matrix).part(function.voxels)
+
+    def evaluate(fluence: Any) -> tuple[float, Any]:
+        value, slope = function(products.dose(fluence[None])[0])
+        return value, products.gradient(slope[None])[0]
+
+    bounds = optimize.Bounds(np.zeros_like(start), np.inf)
+    found = optimize.minimize(
+        evaluate, start, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-6, options={"maxiter": 500}
+    )
+    return float(found.fun)
 
 
 def measure_plain(path: Path, _repeats: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,39 @@ def test_the_dose_is_symmetric_about_the_axis(anterior_and_left: DoseInfluence) 
     np.testing.assert_allclose(dose, dose[::-1], atol=near)
     # a quarter turn about z takes anterior to left, and one beam onto the other
     np.testing.assert_allclose(np.rot90(dose, -1, axes=(1, 2)), open_field_gy(anterior_and_left, 1), atol=near)
+
+
+def test_one_unit_of_fluence_gives_about_1_gy() -> None:
+    """In a field of 105 x 105 mm², 5 cm deep, at the isocentre; monitor units rest on it."""
+    patient = water_patient((80.0, 80.0, 80.0), target_mm=(0.0, -32.5, 0.0), target_half_mm=50.0)
+    influence = influence_of(patient, 0.0, isocentre_mm=(0.0, -32.5, 0.0))  # the box begins at -82.5 mm
+    field = (np.abs(influence.position_mm) < 50.0).all(axis=1)
+    assert np.count_nonzero(field) == 15 * 15
+    x, y, z = positions(patient.ct.grid)
+    dose = influence.dose(field.astype(np.float64)).values
+    on_axis = (np.abs(x) < 1) & (np.abs(z) < 1)
+    assert np.interp(-32.5, y[on_axis], dose[on_axis]) == pytest.approx(0.98, abs=0.01)
+
+
+@pytest.mark.parametrize("gantry_deg", [0.0, 40.0, 225.0])
+def test_every_voxel_within_reach_of_a_beamlet_has_its_dose(gantry_deg: float) -> None:
+    patient = water_patient((70.0, 60.0, 60.0))
+    influence = influence_of(patient, gantry_deg)
+    x, y, z = (axis.ravel()[influence.voxels] for axis in positions(patient.ct.grid))
+    angle = np.deg2rad(gantry_deg)
+    source = 1000.0 * np.array([np.sin(angle), -np.cos(angle), 0.0])
+    across = np.array([np.cos(angle), np.sin(angle), 0.0])
+    towards = np.stack([x, y, z], axis=1) - source
+    for (u, v), column in zip(influence.position_mm, influence.matrix.T.tocsr(), strict=True):
+        axis = u * across + v * np.array([0.0, 0.0, 1.0]) - source
+        axis /= np.linalg.norm(axis)
+        along = towards @ axis
+        beside = np.sqrt(np.maximum((towards**2).sum(axis=1) - along**2, 0.0)) / along * 1000.0
+        has_dose = np.zeros(len(x), dtype=bool)
+        has_dose[column.indices] = True
+        np.testing.assert_array_equal(
+            has_dose[np.abs(beside - 50.0) > 1e-3], (beside <= 50.0)[np.abs(beside - 50.0) > 1e-3]
+        )
 
 
 def test_little_dose_beside_the_field(water: PlanningPatient, anterior_and_left: DoseInfluence) -> None:
@@ -155,10 +189,14 @@ def test_beamlets_follow_a_target_off_the_axis_in_every_direction() -> None:
     assert dose[patient.targets].min() > 0.7 * dose[patient.targets].max()
 
 
-def test_the_influence_is_that_of_pyradplan_but_for_its_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_influence_is_that_of_pyradplan_but_for_its_shift_and_depths(monkeypatch: pytest.MonkeyPatch) -> None:
     from esapi_stub.engine import pencil_beam, radplan
 
+    def their_depths(engine: Any, _: PlanningPatient, beam: Any, __: object) -> Any:
+        return type(engine._raytracer).trace_cubes(engine._raytracer, beam)
+
     monkeypatch.setattr(pencil_beam, "_off_centre_mm", lambda *_: 0.0)
+    monkeypatch.setattr(radplan, "_depth_cubes", their_depths)
 
     patient = water_patient((40.0, 50.0, 30.0), target_mm=(5.0, -10.0, 5.0))
     ours = influence_of(patient, 40.0, 200.0, isocentre_mm=(5.0, 0.0, 0.0))

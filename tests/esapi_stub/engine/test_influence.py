@@ -51,6 +51,38 @@ def test_products_are_those_of_scipy(plans: int, rows: int, columns: int) -> Non
     np.testing.assert_allclose(products.gradient(slopes), (exact.T @ slopes.T).T, rtol=1e-6, atol=1e-12)
 
 
+def test_products_of_some_rows_are_those_of_the_smaller_matrix() -> None:
+    matrix = matrix_of(50, 30)
+    random = np.random.default_rng(8)
+    rows = np.array([3, 4, 17, 48])
+    fluences, slopes = random.uniform(size=(2, 30)), random.normal(size=(2, 4))
+    part = DoseProducts(matrix).part(rows)
+    exact = matrix[rows].astype(np.float64)
+    np.testing.assert_allclose(part.dose(fluences), (exact @ fluences.T).T, rtol=1e-6)
+    np.testing.assert_allclose(part.gradient(slopes), (exact.T @ slopes.T).T, rtol=1e-6, atol=1e-12)
+    again, one = np.array([0, 3]), slopes[:1, :2]
+    np.testing.assert_allclose(part.part(again).gradient(one), one @ exact[again].toarray(), rtol=1e-6, atol=1e-12)
+    assert part.part(np.array([], dtype=np.int64)).dose(fluences).shape == (2, 0)
+    assert not part.gradient(0.0 * slopes).any()
+
+
+def test_squares_are_those_of_the_entries() -> None:
+    matrix = matrix_of(50, 30)
+    rows, weights = np.arange(7, 50, 3), np.random.default_rng(2).uniform(size=15)
+    expected = weights @ matrix[rows].toarray().astype(np.float64) ** 2
+    np.testing.assert_allclose(DoseProducts(matrix).part(rows).squares(weights), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_strong_entries_are_those_near_the_highest_of_their_row() -> None:
+    dense = np.array([[0.1, 5.0, 10.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.2, 2.9]])
+    strong = DoseProducts(sparse.csr_array(dense.astype(np.float32))).strong(0.1)
+    expected = [[0.0, 5.0, 10.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 2.9]]
+    np.testing.assert_allclose(strong.dose(np.eye(4)).T, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        strong.part(np.array([2])).gradient(np.array([[2.0]]))[0], 2.0 * np.array(expected[2]), rtol=1e-6
+    )
+
+
 def test_some_beamlets_only() -> None:
     kept = np.array([True, False, False, True, True, False])
     some = influence().only(kept)
@@ -70,6 +102,16 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
     assert read.grid.matches(GRID)
     assert read.inputs_sha256 == made.inputs_sha256
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        influence().save(tmp_path / "case.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "missing", "format", "indices"])

@@ -139,6 +139,26 @@ class TestSamples:
         change = [function(dose + sign * 1e-4 * step)[0] for sign in (1.0, -1.0)]
         assert gradient @ step == pytest.approx((change[0] - change[1]) / 2e-4, rel=1e-3)
 
+    def test_a_part_that_counts_is_as_good_as_the_whole(self, sampled: PlanningPatient) -> None:
+        objectives = (PointObjective(3, "upper", 8.0, 20.0, 3.0), PointObjective(1, "lower", 60.0, 95.0, 2.0))
+        function = dose_function(sampled, objectives, NORMAL_TISSUE, 30.0)
+        dose = self.rising(sampled, function)
+        part = function.part(function.counting(dose, 0.5))
+        places = np.searchsorted(function.voxels, part.voxels)
+        np.testing.assert_array_equal(function.voxels[places], part.voxels)
+        assert len(part.voxels) < 0.9 * len(function.voxels)
+        value, gradient = function(dose)
+        of_part, gradient_of_part = part(dose[places])
+        assert of_part == pytest.approx(value, rel=1e-9)
+        np.testing.assert_allclose(gradient_of_part, gradient[places], rtol=1e-9, atol=1e-12)
+        assert np.abs(np.delete(gradient, places)).max() == 0.0
+
+    def test_where_everything_is_met_no_part_is_left(self, sampled: PlanningPatient) -> None:
+        function = dose_function(sampled, (PointObjective(3, "upper", 80.0, 0.0, 3.0),), None, 30.0)
+        part = function.part(function.counting(np.zeros(len(function.voxels)), 1.0))
+        assert (len(part.voxels), part.terms) == (0, ())
+        assert part(np.zeros(0))[0] == 0.0
+
     def test_what_is_outside_the_body_is_not_looked_at(self) -> None:
         half = box_structure(1, "PTV", "target", (40.0, 0.0, 0.0), (10.0, 10.0, 10.0))
         body = box_structure(9, "BODY", "external", (0.0, 0.0, 0.0), (40.0, 30.0, 20.0))

@@ -73,6 +73,22 @@ def test_averaging_keeps_linear_functions_and_totals() -> None:
     assert total == pytest.approx(1.0 * 1.5 * 2.0, rel=0.3)  # point sampling every 4 mm would find nothing, or 20 times
 
 
+@pytest.mark.parametrize("stored", STORED)
+def test_a_body_that_goes_on_where_the_scan_ends_is_no_lighter_there(stored: str) -> None:
+    step, (slices, rows, columns) = STORED[stored]
+    steps, shape = np.linalg.norm(step, axis=0), (slices, rows, columns)
+    ends = tuple(
+        round(50.0 / size) if abs(step[2, axis]) > 0 else n
+        for axis, (size, n) in enumerate(zip(steps, shape, strict=True))
+    )
+    scan = ct_stored(step, ends)  # from 5 to 55 mm along z, as the body
+    water = CtVolume(np.zeros(scan.grid.shape, dtype=np.float32), scan.grid)
+    patient = patient_on_grid(water, (BODY, TARGET), 5.0)
+    assert patient.body[0].any()
+    assert patient.body[-1].any()
+    np.testing.assert_array_equal(patient.ct.values[patient.body], 0.0)
+
+
 @pytest.mark.parametrize(
     ("structures", "code"),
     [

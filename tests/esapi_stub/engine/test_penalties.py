@@ -94,3 +94,30 @@ def test_a_point_follows_the_order_of_the_doses_not_of_the_voxels() -> None:
     other, turned = PointPenalty("upper", 15.0, 25.0)(DOSE[shuffled], EVEN)
     assert other == value
     np.testing.assert_array_equal(turned, gradient[shuffled])
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        PointPenalty("upper", 25.0, 0.0),
+        PointPenalty("upper", 25.0, 13.0),
+        PointPenalty("lower", 45.0, 100.0),
+        PointPenalty("lower", 45.0, 91.0),
+        MeanPenalty(12.0),
+        GeudPenalty("upper", 22.0, 8.0),
+        LimitPenalty(np.linspace(5.0, 60.0, 400)),
+    ],
+)
+def test_what_does_not_count_changes_nothing_until_its_dose_changes_by_more_than_the_margin(penalty: Penalty) -> None:
+    random = np.random.default_rng(11)
+    dose, share = random.uniform(1.0, 70.0, 400), random.uniform(0.1, 1.0, 400)
+    share /= share.sum()
+    kept = penalty.counting(dose, 2.0)
+    part = penalty.part(kept)
+    assert isinstance(penalty, MeanPenalty | GeudPenalty) == kept.all()
+    for moved in (dose, dose + random.uniform(-1.99, 1.99, 400)):
+        value, gradient = penalty(moved, share)
+        of_part, gradient_of_part = part(moved[kept], share[kept])
+        assert of_part == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(gradient_of_part, gradient[kept], rtol=1e-12)
+        assert not gradient[~kept].any()
