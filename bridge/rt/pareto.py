@@ -7,6 +7,7 @@ knows what the criteria are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +175,7 @@ def exchanges(wanted: FloatArray, cost: FloatArray) -> tuple[Exchange, ...]:
         hull.append(number)
     return tuple(
         Exchange(a, b, float(points[a, 0] - points[b, 0]), float(points[b, 1] - points[a, 1]))
-        for a, b in zip(hull, hull[1:], strict=False)
+        for a, b in pairwise(hull)
     )
 
 
