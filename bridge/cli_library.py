@@ -19,8 +19,6 @@ library_app = typer.Typer(help="Libraries of plans made with the dose engine; ne
 
 _SHOWN_PATIENTS = 3
 
-Folder = Annotated[Path, typer.Option("--library", help="Folder of the library.")]
-
 
 @library_app.command("build")
 def library_build(
@@ -77,27 +75,26 @@ def library_build(
 
 @library_app.command("report")
 def library_report_command(
-    folder: Folder,
-    protocol: Annotated[str, typer.Option(help="Protocol that the library was made with.")] = "head_and_neck",
+    folder: Annotated[Path, typer.Option("--library", help="Folder of the library.")],
 ) -> None:
     """Say what a library holds; writes report.json and fronts.png into it."""
     from bridge.report.fronts import fronts_png
     from bridge.workflow.library.report import library_report, patient_fronts, trade_offs
-    from config.protocol import load_protocol
     from models.library.files import write_whole
     from models.library.library import open_library
 
     library = open_library(folder)
-    report = library_report(folder, library, load_protocol(protocol))
+    report = library_report(folder, library)
     first = [(patient, patient.manifest.beam_sets[0].name) for patient in library.patients[:_SHOWN_PATIENTS]]
-    report["trade_offs"] = {patient.id: trade_offs(patient, beams) for patient, beams in first}
+    said = {patient.id: trade_offs(patient, beams) for patient, beams in first}
+    report["trade_offs"] = said
     write_whole(folder / "report.json", (json.dumps(report, indent=1, allow_nan=False) + "\n").encode())
     write_whole(folder / "fronts.png", fronts_png([patient_fronts(patient, beams) for patient, beams in first]))
     shown = table(f"{report['plans']} plans of {len(library.patients)} patients", "patient", "plans", "dominated")
     for patient in library.patients:
         shown.add_row(patient.id, str(len(patient.plans)), str(sum(plan.is_dominated for plan in patient.plans)))
     out.print(shown)
-    for patient_id, said in report["trade_offs"].items():
-        for organ, sentence in said.items():
-            out.print(f"{patient_id} {organ}: {sentence}")
+    for patient_id, sentences in said.items():
+        for sentence in sentences.values():
+            out.print(f"{patient_id}: {sentence}")
     out.print(f"written: {folder / 'report.json'} and {folder / 'fronts.png'}")

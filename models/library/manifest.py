@@ -57,7 +57,7 @@ class Recipe(Part):
     rounds
         Most optimizations on the way to a reference plan.
     protocol, protocol_sha256
-        Its title, and the hash of its goals.
+        Its name, and the hash of its goals.
     seed
         Of the drawn weightings.
     """
@@ -69,7 +69,7 @@ class Recipe(Part):
     relative_decrease: float
     over_iterations: int
     rounds: int
-    protocol: str
+    protocol: Word
     protocol_sha256: Sha256
     seed: int
 

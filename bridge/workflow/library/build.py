@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import signal
@@ -17,8 +16,10 @@ from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 
+from bridge import __version__
 from bridge.rt.errors import BridgeError, Failure, ModelRefusal, StorageFailure
 from bridge.workflow.child_process import end_with
+from bridge.workflow.library.goals import protocol_sha256
 from bridge.workflow.library.patient import PatientJob, build_patient
 from bridge.workflow.library.planner import InfluenceOf
 from bridge.workflow.library.record import LeftOut, Work, add_work, write_left_out
@@ -99,19 +100,19 @@ def recipe_of(options: LibraryOptions, protocol: Protocol) -> Recipe:
     """Say what makes the plans what they are; how many there are of them is not part of it."""
     rule = options.settings.rule
     try:
-        engine = f"fdp-bridge pencil beam, pyRadPlan {metadata.version('pyRadPlan')}"
+        release = metadata.version("pyRadPlan")
     except metadata.PackageNotFoundError:
-        engine = "fdp-bridge pencil beam"  # the engine itself says what to install
+        release = "missing"  # the engine itself says what to install
     return Recipe(
-        engine=engine,
+        engine=f"fdp-bridge {__version__}, pyRadPlan {release}",
         dose_grid_mm=options.settings.dose_grid_mm,
         beamlet_mm=options.settings.beamlet_mm,
         max_iterations=rule.max_iterations,
         relative_decrease=rule.relative_decrease,
         over_iterations=rule.over_iterations,
         rounds=options.rounds,
-        protocol=protocol.title,
-        protocol_sha256=hashlib.sha256(protocol.model_dump_json().encode()).hexdigest(),
+        protocol=options.protocol,
+        protocol_sha256=protocol_sha256(protocol),
         seed=options.choice.seed,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,7 +14,7 @@ from esapi_stub.planning import MeanObjective, PlannedObjective, PointObjective
 from models.library.measures import GoalOutcome
 from objective_extraction.near_maximum import near_maximum
 
-__all__ = ["Aim", "Goal", "first_aims", "objectives_of", "protocol_goals"]
+__all__ = ["Aim", "Goal", "first_aims", "objectives_of", "protocol_goals", "protocol_sha256"]
 
 _INSIDE_GY = 0.3
 """Penalties come to rest a little short of what they are asked for."""
@@ -131,6 +132,11 @@ def protocol_goals(protocol: Protocol, case: PlanningCase) -> tuple[Goal, ...]:
         for organ in protocol.organs.get(structure.name, ()):
             goals.append(Goal(structure.number, structure.name, "upper", organ.dose_gy, organ.volume_cc, "cc"))
     return tuple(goals)
+
+
+def protocol_sha256(protocol: Protocol) -> str:
+    """Give the hash of a protocol, by which a library knows it again."""
+    return hashlib.sha256(protocol.model_dump_json().encode()).hexdigest()
 
 
 def first_aims(goals: tuple[Goal, ...]) -> tuple[Aim, ...]:

@@ -12,9 +12,10 @@ from bridge.report.fronts import FrontPoint, PatientFronts
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.openkbp import TARGETS
 from bridge.rt.pareto import exchanges, gaps
+from bridge.workflow.library.goals import protocol_sha256
 from bridge.workflow.library.record import read_left_out, read_work
 from bridge.workflow.library.reference import organs_gy
-from config.protocol import Protocol
+from config.protocol import Protocol, load_protocol
 from models.library.library import Library, LibraryPatient, LibraryPlan, criteria_table, dose_file
 from models.openkbp.reader import STANDARD_NAMES
 
@@ -23,7 +24,7 @@ __all__ = ["library_report", "patient_fronts", "trade_offs"]
 _OPENKBP = "openkbp"
 
 
-def library_report(path: Path, library: Library, protocol: Protocol) -> dict[str, object]:
+def library_report(path: Path, library: Library) -> dict[str, object]:
     """Give the report as it is written as JSON.
 
     Parameters
@@ -32,14 +33,18 @@ def library_report(path: Path, library: Library, protocol: Protocol) -> dict[str
         Folder of the library.
     library
         As opened.
-    protocol
-        That it was made with.
 
     Raises
     ------
     ModelRefusal
-        There is no patient in it yet (``library-empty``).
+        There is no patient in it yet (``library-empty``), or its protocol has changed since (``library-protocol``).
     """
+    protocol = load_protocol(library.recipe.protocol)
+    if protocol_sha256(protocol) != library.recipe.protocol_sha256:
+        raise ModelRefusal(
+            "library-protocol",
+            f"The protocol {library.recipe.protocol!r} is not what it was when the library was made.",
+        )
     patients = library.patients
     if not patients:
         raise ModelRefusal("library-empty", "No patient of the library is whole yet.")
@@ -79,9 +84,11 @@ def trade_offs(patient: LibraryPatient, beam_set: str) -> dict[str, str]:
             steps = exchanges(wanted, table[:, names.index(cost)])
             here = [step for step in steps if wanted[step.end] < wanted[at] <= wanted[step.start]]
             if here:
-                prices.append(f"{here[0].rate:.2f} of {cost}")
+                what, _, unit = cost.removesuffix(")").partition(" (")
+                prices.append(f"{here[0].rate:.2f} {unit} of {what.removesuffix(' deficit')}")
         if prices:
-            said[organ.removesuffix(" mean (Gy)")] = f"1 Gy off the mean costs {', '.join(prices)}"
+            name = organ.removesuffix(" mean (Gy)")
+            said[name] = f"1 Gy off {name} costs {', '.join(prices)}"
     return said
 
 

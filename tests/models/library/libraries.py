@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.workflow.library.goals import protocol_sha256
+from config.protocol import load_protocol
 from models.library.files import write_whole
 from models.library.library import beamlets_file, dose_file, plan_file
 from models.library.manifest import (
@@ -29,7 +31,8 @@ FRAME = "1.2.826.0.1.3680043.8.498.5"
 SOURCE = "a" * 64
 RECIPE = Recipe(
     engine="closed form", dose_grid_mm=5.0, beamlet_mm=7.0, max_iterations=10, relative_decrease=1e-3,
-    over_iterations=10, rounds=2, protocol="Head and neck", protocol_sha256="b" * 64, seed=1,
+    over_iterations=10, rounds=2, protocol="head_and_neck",
+    protocol_sha256=protocol_sha256(load_protocol("head_and_neck")), seed=1,
 )  # fmt: skip
 SHAPE = (3, 4, 5)
 GRID = GridEntry(
