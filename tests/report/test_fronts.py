@@ -21,7 +21,8 @@ def pixels(png: bytes) -> np.ndarray:
 
 def has_colour(image: np.ndarray, colour: str) -> bool:
     wanted = np.array([int(colour[n : n + 2], 16) / 255.0 for n in (1, 3, 5)])
-    return bool((np.abs(image[..., :3] - wanted).max(axis=-1) < 0.02).any())
+    # a marker has some sixty pixels; smoothed text and grid lines may meet any colour in a few
+    return int((np.abs(image[..., :3] - wanted).max(axis=-1) < 0.02).sum()) > 60
 
 
 def test_each_patient_has_a_row_and_each_kind_of_plan_a_colour() -> None:
