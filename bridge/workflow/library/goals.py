@@ -24,8 +24,8 @@ _HARDER = 3.0
 _MOST_STEPS = 9.0 * _HARDER
 """A mean dose that cannot be had must not pull at the coverage for ever."""
 
-_LARGEST_SHIFT = 0.03
-"""Of a goal's dose: the farthest that a plan is ever asked beyond it."""
+_FARTHEST_GY = 0.9
+"""The farthest that a plan is ever asked beyond a goal: a target's goals from above and below must not meet."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,10 @@ class Aim:
 
     def harder(self, excess_gy: float) -> Aim:
         """Ask more firmly for a goal that was missed by so much: a higher priority, and as much more as was missed."""
-        step = min(excess_gy, _LARGEST_SHIFT * self.goal.dose_gy)
-        sign = 1.0 if self.goal.operator == "lower" else -1.0
-        farthest = self.goal.dose_gy * (1.0 + sign * _LARGEST_SHIFT)
-        asked = self.asked_gy + sign * step
-        asked = min(asked, farthest) if sign > 0 else max(asked, farthest)
+        if self.goal.operator == "lower":
+            asked = min(self.asked_gy + excess_gy, self.goal.dose_gy + _FARTHEST_GY)
+        else:
+            asked = max(self.asked_gy - excess_gy, self.goal.dose_gy - _FARTHEST_GY)
         highest = _MOST_STEPS * _first_priority(self.goal)
         return replace(self, asked_gy=asked, priority=min(self.priority * _HARDER, highest))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from esapi_stub.engine.radplan import BeamDirection
 from tests.models.openkbp_patients import BITS, write_packed
 
 VOXEL_MM = (5.0, 5.0, 5.0)
-GRID_MM = 5.0
+GRID_MM = 8.0
 PITCH_MM = 10.0
 WIDTH_MM = 6.0
 
@@ -36,10 +37,13 @@ OPTIONS = LibraryOptions(
     sets=("train",),
     beams=(5,),
     choice=WeightingChoice(drawn=2, anchors=True, seed=1),
-    settings=EngineSettings(dose_grid_mm=GRID_MM, beamlet_mm=7.0, rule=StoppingRule(max_iterations=15)),
+    settings=EngineSettings(dose_grid_mm=GRID_MM, beamlet_mm=7.0, rule=StoppingRule(max_iterations=8)),
     rounds=2,
 )
 """Reference, homogeneity, sparing, two anchors (the larynx has nothing outside) and two drawn plans: seven."""
+
+FEW = replace(OPTIONS, choice=WeightingChoice(drawn=0, anchors=False))
+"""Reference, homogeneity and sparing."""
 
 PLANS = (
     "5-reference", "5-drawn-01", "5-drawn-02", "5-homogeneity", "5-organ-Parotid_L", "5-organ-SpinalCord", "5-sparing",
