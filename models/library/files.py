@@ -9,7 +9,10 @@ from tempfile import NamedTemporaryFile
 
 from bridge.rt.errors import ModelRefusal, StorageFailure
 
-__all__ = ["read_checked", "write_whole"]
+__all__ = ["PART_SUFFIX", "read_checked", "write_whole"]
+
+PART_SUFFIX = ".part"
+"""Of a file that is being written; its name begins with a dot."""
 
 
 def write_whole(path: Path, content: bytes) -> str:
@@ -22,7 +25,7 @@ def write_whole(path: Path, content: bytes) -> str:
     """
     part = None
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=PART_SUFFIX, delete=False) as file:
             part = Path(file.name)
             file.write(content)
             file.flush()

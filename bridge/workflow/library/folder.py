@@ -14,7 +14,7 @@ from bridge.rt.grid import Grid
 from bridge.rt.pareto import dominated
 from bridge.rt.volume import Dose
 from bridge.workflow.library.measuring import flags_of
-from models.library.files import read_checked, write_whole
+from models.library.files import PART_SUFFIX, read_checked, write_whole
 from models.library.library import beamlets_file, dose_file, plan_file
 from models.library.manifest import (
     PATIENT_FILE,
@@ -83,6 +83,10 @@ class PatientFolder:
         """Name the plans that are there, of each set of beams the reference plan first."""
         found = [path.name.removesuffix(_PLAN_FILES[1:]) for path in self.path.glob(_PLAN_FILES)]
         return sorted(found, key=lambda name: (not name.endswith(_REFERENCE_FIRST), name))
+
+    def beam_sets(self) -> list[int]:
+        """Give the numbers of beams that there are plans with."""
+        return sorted({int(name.partition("-")[0]) for name in self.plan_names()}, reverse=True)
 
     def has_dose(self, name: str) -> bool:
         """Tell if the dose of a plan is there."""
@@ -154,7 +158,7 @@ class PatientFolder:
         )
 
     def make(self) -> None:
-        """Make the folder.
+        """Make the folder, and clear what a crash left of files that were being written.
 
         Raises
         ------
@@ -163,6 +167,8 @@ class PatientFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for part in self.path.glob(f".*{PART_SUFFIX}"):
+                part.unlink()
         except OSError as error:
             raise StorageFailure(
                 "library-unwritable", f"The folder {self.path.name} cannot be made: {error.strerror}."

