@@ -37,7 +37,7 @@ __all__ = [
 
 DOSE_STEP_GY = 0.01
 
-VOLUMES_PERCENT: FloatArray = np.arange(1.0, 100.0)
+VOLUMES_PERCENT: FloatArray = np.arange(1, 100, dtype=np.float64)
 """Where the curves D(v) are kept."""
 
 _HIGHEST_STEP = int(np.iinfo(np.uint16).max)

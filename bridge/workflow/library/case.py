@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 
 from bridge.rt.derive import subtract
 from bridge.rt.errors import StorageFailure, StructureRefusal
@@ -159,7 +160,7 @@ def _outside(structures: Sequence[Structure], targets: Sequence[Structure], voxe
                 organ, targets, margin_mm=0.0, number=OUTSIDE_NUMBER + organ.number, name=f"{organ.name}-targets"
             )
             heights = left.slab_edges_mm("half_slice") @ [-1.0, 1.0]
-            areas_mm2 = [plane.region.area for plane in left.planes]
+            areas_mm2 = shapely.area([plane.region for plane in left.planes])
             if float(heights @ areas_mm2) / 1000.0 >= max(_LEAST_OUTSIDE_CC, voxel_cc):
                 found[organ.name] = replace(left, kind="other")
     return found

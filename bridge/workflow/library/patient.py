@@ -248,7 +248,6 @@ def _manifest(job: PatientJob, folder: PatientFolder, prepared: PreparedCase) ->
     plans = folder.entries()
     names = sorted({plan.record.beam_set for plan in plans}, key=lambda name: -int(name))
     references = [f"{name}-{REFERENCE_WEIGHTING.name}" for name in names]
-    rows = [tuple(float(value) for value in row) for row in grid.affine]
     return PatientManifest(
         id=case.id,
         set_name=job.set_name,
@@ -257,7 +256,7 @@ def _manifest(job: PatientJob, folder: PatientFolder, prepared: PreparedCase) ->
         levels_gy={level.roi_name: level.dose_gy for level in case.prescription.levels},
         grid=GridEntry(
             shape=grid.shape,
-            affine=tuple((a, b, c, d) for a, b, c, d in rows),
+            affine=tuple((a, b, c, d) for a, b, c, d in grid.affine.tolist()),
             frame_of_reference_uid=grid.frame_of_reference_uid,
         ),
         curves=curve_names(case),

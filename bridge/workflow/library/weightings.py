@@ -82,4 +82,4 @@ def _drawn(choice: WeightingChoice, axes: int) -> list[list[float]]:
     sequence = qmc.Sobol(axes, scramble=True, rng=np.random.default_rng(choice.seed))
     points = sequence.random_base2(int(np.ceil(np.log2(choice.drawn))))[: choice.drawn]
     factors = LARGEST_FACTOR ** (2.0 * points - 1.0)
-    return [[round(float(factor), 4) for factor in row] for row in factors]
+    return [[round(factor, 4) for factor in row] for row in factors.tolist()]
