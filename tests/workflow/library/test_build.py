@@ -195,7 +195,7 @@ class TestGoingOn:
 
 
 class TestCrashes:
-    @pytest.mark.parametrize(("at", "there"), [(2, 0), (3, 0), (6, 2), (8, 3)])
+    @pytest.mark.parametrize(("at", "there"), [(2, 0), (3, 0), (6, 1), (9, 3)])
     def test_after_a_stop_in_the_middle_of_a_write_only_the_rest_is_made(
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, there: int
     ) -> None:
