@@ -16,6 +16,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli_eclipse import hand_over, show_hand_over
+from bridge.cli_library import library_app
 from bridge.cli_models import evaluate, models_app, train_app
 from bridge.cli_plan import demo, plan
 from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, table, write_json
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
+app.add_typer(library_app, name="library")
 app.command()(evaluate)
 app.command()(demo)
 app.command()(plan)

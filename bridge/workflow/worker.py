@@ -9,7 +9,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -24,6 +23,7 @@ from bridge.rt.errors import BridgeError, Refusal
 from bridge.workflow import hand_overs, jobs, reimport
 from bridge.workflow.approved import unchanged_objectives
 from bridge.workflow.cases import CaseState, get_case, set_state
+from bridge.workflow.child_process import end_with
 from bridge.workflow.comparison import compare_files, comparison_folder
 from bridge.workflow.instances import paths_of
 from bridge.workflow.jobs import Artifact, Job, result_folder
@@ -215,13 +215,7 @@ class Worker:
 def _begin(parent: int) -> None:
     """Set the worker process up: it must not outlive a node that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)
 
 
 @cache

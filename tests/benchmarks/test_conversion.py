@@ -8,7 +8,7 @@ import pytest
 from bridge.rt.dvh import DvhPolicy
 from bridge.rt.grid import Grid
 from bridge.rt.prescription import Prescription, TargetLevel
-from bridge.rt.volume import CtVolume, Dose, Mask
+from bridge.rt.volume import CtVolume, Dose
 from bridge.tps.esapi_port import EsapiPort
 from config.protocol import load_protocol
 from esapi_stub.application import Application, Database, StoredStructureSet
@@ -23,7 +23,7 @@ from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
 from objective_extraction.settings import ExtractionSettings
 from tests.benchmarks.conversion import key_of, row_name
-from tests.benchmarks.conversion_case import ConversionCase, outlined
+from tests.benchmarks.conversion_case import ConversionCase
 from tests.benchmarks.conversion_plan import Planner, organ_difference, protocol_objectives, target_difference
 from tests.benchmarks.conversion_table import markdown
 from tests.esapi_stub.engine.phantoms import FRAME, box_structure, needs_pyradplan
@@ -58,24 +58,6 @@ def its_objectives(case: ConversionCase) -> ObjectiveSet:
         case.structures, case.prescription, case.dose, [], case=CaseReference("2.25.1", "2.25.2", FRAME),
         dose_source="clinical", settings=ExtractionSettings(), policy=DvhPolicy(), provenance=PROVENANCE,
     )  # fmt: skip
-
-
-class TestContours:
-    def test_they_hold_the_voxels_of_the_mask_and_nothing_else(self) -> None:
-        voxels = np.zeros((6, 8, 9), dtype=np.float32)
-        voxels[1, 1:6, 2:8] = 1.0
-        voxels[1, 3, 4] = 0.0  # a hole
-        voxels[2, 1, 1] = voxels[2, 2, 2] = voxels[2, 6, 7] = 1.0  # voxels that touch at a corner, and an island
-        voxels[4, 0, 0] = 1.0  # at the edge of the grid, beyond an empty slice
-        grid = Grid.axial(voxels.shape, (3.0, 4.0, 5.0), (-7.0, 11.0, 2.0), FRAME)
-        structure = outlined(Mask(voxels, grid), 7, "Larynx", "organ")
-        areas = [plane.region.area for plane in structure.planes]
-        np.testing.assert_allclose(areas, voxels[1:5].sum(axis=(1, 2)) * 4.0 * 5.0)
-        np.testing.assert_allclose(structure.z_mm, [5.0, 8.0, 11.0, 14.0])
-        low, high = structure.bounds_mm()
-        np.testing.assert_allclose(low, [-9.5, 9.0, 5.0])
-        np.testing.assert_allclose(high, [-7.0 + 7.5 * 5.0, 11.0 + 6.5 * 4.0, 14.0])
-        assert structure.standard_name == "Larynx"
 
 
 class TestDifferences:

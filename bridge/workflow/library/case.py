@@ -1,0 +1,183 @@
+"""A patient of the data as the dose engine plans him: contours, CT, prescription, and what organs are pressed by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from bridge.rt.derive import subtract
+from bridge.rt.errors import StorageFailure, StructureRefusal
+from bridge.rt.openkbp import dvh_criteria
+from bridge.rt.outline import outlined
+from bridge.rt.prescription import Prescription, TargetLevel
+from bridge.rt.structure import Structure
+from bridge.rt.volume import CtVolume, Dose
+from models.openkbp.reader import OpenKbpPatient, read_patient
+
+__all__ = ["HOMOGENEITY_NUMBER", "OUTSIDE_NUMBER", "PlanningCase", "case_of", "read_planning_case", "source_sha256"]
+
+BODY_NAME = "BODY"
+FRACTIONS = 35
+"""Of all OpenKBP plans."""
+
+OUTSIDE_NUMBER = 1000
+"""Added to an organ's number, it is that of its part outside the targets."""
+
+HOMOGENEITY_NUMBER = 2000
+"""A second entry for the highest target, so that its homogeneity can be weighed apart from the goals."""
+
+_LEAST_OUTSIDE_CC = 0.5
+"""Of an organ with less than this outside the targets there is nothing to spare."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanningCase:
+    """One patient, ready to be planned.
+
+    Attributes
+    ----------
+    patient
+        As read.
+    structures
+        Body (number 1), targets and organs, in the order of their numbers.
+    prescription
+        Of the targets.
+    outside
+        The part of each organ outside all targets, by the organ's name; an organ that has none is not there.
+    isocentre_mm
+        The middle of all targets ``(x, y, z)``.
+    source_sha256
+        Of the patient's files.
+    """
+
+    patient: OpenKbpPatient
+    structures: tuple[Structure, ...]
+    prescription: Prescription
+    outside: Mapping[str, Structure]
+    isocentre_mm: tuple[float, float, float]
+    source_sha256: str
+
+    @property
+    def id(self) -> str:
+        """``pt_N``."""
+        return self.patient.id
+
+    @property
+    def ct(self) -> CtVolume:
+        """CT numbers in HU."""
+        ct = self.patient.anatomy.ct
+        assert ct is not None  # noqa: S101 - every OpenKBP patient has one
+        return ct
+
+    @property
+    def organs(self) -> tuple[Structure, ...]:
+        """The organs."""
+        return tuple(structure for structure in self.structures if structure.kind == "organ")
+
+    def structure(self, number: int) -> Structure:
+        """Give a structure by its number."""
+        return next(structure for structure in self.structures if structure.number == number)
+
+    def planned_structures(self) -> tuple[Structure, ...]:
+        """Give everything that objectives can be of: the structures, organs outside the targets, and the homogeneity's.
+
+        What is there a second time is of kind ``other``, so that no beamlet is laid out for it.
+        """
+        highest = self.structure(self.prescription.levels[0].roi_number)
+        homogeneous = replace(highest, number=HOMOGENEITY_NUMBER, name=f"{highest.name}-homogeneity", kind="other")
+        return (*self.structures, *self.outside.values(), homogeneous)
+
+    def criteria_gy(self, dose: Dose) -> dict[str, float]:
+        """Give the dose parameters by the rules of OpenKBP, on the patient's own voxels."""
+        on_voxels = dose.resampled(to=self.patient.anatomy.grid, outside=0.0)
+        voxel_mm3 = float(np.prod(self.patient.voxel_mm))
+        return dvh_criteria(on_voxels.values, self.patient.roi_voxels(), voxel_mm3)
+
+
+def read_planning_case(path: Path) -> PlanningCase:
+    """Read an OpenKBP patient and draw contours along the edges of his voxels.
+
+    Raises
+    ------
+    Refusal
+        The files are damaged, or there is no target.
+    """
+    return case_of(read_patient(path), source_sha256(path))
+
+
+def case_of(patient: OpenKbpPatient, files_sha256: str) -> PlanningCase:
+    """Make a patient ready.
+
+    Parameters
+    ----------
+    patient
+        As read.
+    files_sha256
+        Of his files.
+
+    Raises
+    ------
+    StructureRefusal
+        A prescribed target has no voxel (``no-target``).
+    """
+    anatomy = patient.anatomy
+    for name in anatomy.target_levels_gy:
+        if not (anatomy.masks[name].values >= 0.5).any():
+            raise StructureRefusal(
+                "no-target", f"Target {name!r} has no voxel; there is nothing to plan for.", roi=name
+            )
+    structures = [outlined(anatomy.body, 1, BODY_NAME, "external")]
+    for number, (name, mask) in enumerate(anatomy.masks.items(), start=2):
+        structures.append(outlined(mask, number, name, "target" if name in anatomy.target_levels_gy else "organ"))
+    targets = [structure for structure in structures if structure.kind == "target"]
+    levels = tuple(
+        TargetLevel(target.number, target.name, anatomy.target_levels_gy[target.name], "target_name")
+        for target in targets
+    )
+    inside = np.logical_or.reduce([anatomy.masks[level.roi_name].values >= 0.5 for level in levels])
+    x, y, z = anatomy.grid.positions_mm(np.argwhere(inside).astype(np.float64)).mean(axis=0)
+    return PlanningCase(
+        patient,
+        tuple(structures),
+        Prescription(levels, FRACTIONS),
+        _outside(structures, targets, anatomy.grid.voxel_cc),
+        (float(x), float(y), float(z)),
+        files_sha256,
+    )
+
+
+def _outside(structures: Sequence[Structure], targets: Sequence[Structure], voxel_cc: float) -> dict[str, Structure]:
+    """Give the organs less the targets, those of which something is left."""
+    found = {}
+    for organ in structures:
+        if organ.kind == "organ":
+            left = subtract(
+                organ, targets, margin_mm=0.0, number=OUTSIDE_NUMBER + organ.number, name=f"{organ.name}-targets"
+            )
+            heights = left.slab_edges_mm("half_slice") @ [-1.0, 1.0]
+            areas_mm2 = shapely.area([plane.region for plane in left.planes])
+            if float(heights @ areas_mm2) / 1000.0 >= max(_LEAST_OUTSIDE_CC, voxel_cc):
+                found[organ.name] = replace(left, kind="other")
+    return found
+
+
+def source_sha256(path: Path) -> str:
+    """Give the hash of a packed patient, or of the files of a folder with their names.
+
+    Raises
+    ------
+    StorageFailure
+        A file cannot be read (``file-unreadable``).
+    """
+    digest = hashlib.sha256()
+    try:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    except OSError as error:
+        raise StorageFailure("file-unreadable", f"{path.name} cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""What a run leaves beside the plans: a line for each patient that was worked on, and why others were left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bridge.rt.errors import StorageFailure
+from models.library.files import write_whole
+
+__all__ = [
+    "LEFT_OUT_FILE",
+    "RECORD_FILE",
+    "LeftOut",
+    "Work",
+    "add_work",
+    "read_left_out",
+    "read_work",
+    "write_left_out",
+]
+
+RECORD_FILE, LEFT_OUT_FILE = "record.csv", "left_out.json"
+
+_COLUMNS = ("finished_utc", "patient", "plans", "seconds", "processes")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One patient that a run has done.
+
+    Attributes
+    ----------
+    finished_utc
+        ISO 8601.
+    patient
+        ``pt_N``.
+    plans
+        Made in this run.
+    seconds
+        By the clock, of one process.
+    processes
+        That worked at the same time.
+    """
+
+    finished_utc: str
+    patient: str
+    plans: int
+    seconds: float
+    processes: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A patient who is not in the library.
+
+    Attributes
+    ----------
+    patient
+        ``pt_N``.
+    error
+        As errors are reported: kind, code, message and where.
+    """
+
+    patient: str
+    error: Mapping[str, object]
+
+
+def add_work(library: Path, work: Work) -> None:
+    """Add a line.
+
+    Raises
+    ------
+    StorageFailure
+        It cannot be written (``library-unwritable``).
+    """
+    path = library / RECORD_FILE
+    try:
+        is_new = not path.exists()
+        with path.open("a", encoding="utf-8", newline="") as stream:
+            rows = csv.writer(stream)
+            if is_new:
+                rows.writerow(_COLUMNS)
+            rows.writerow([asdict(work)[column] for column in _COLUMNS])
+    except OSError as error:
+        raise StorageFailure("library-unwritable", f"{path.name} cannot be written: {error.strerror}.") from error
+
+
+def read_work(library: Path) -> tuple[Work, ...]:
+    """Read all lines that are whole; a crash may have cut the last one."""
+    path = library / RECORD_FILE
+    if not path.exists():
+        return ()
+    found = []
+    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+        try:
+            plans, seconds, processes = int(row["plans"]), float(row["seconds"]), int(row["processes"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        found.append(Work(row["finished_utc"], row["patient"], plans, seconds, processes))
+    return tuple(found)
+
+
+def write_left_out(library: Path, left_out: tuple[LeftOut, ...]) -> None:
+    """Write who was left out in the last run and why."""
+    rows = {one.patient: dict(one.error) for one in left_out}
+    write_whole(library / LEFT_OUT_FILE, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def read_left_out(library: Path) -> tuple[LeftOut, ...]:
+    """Read who was left out; nobody before the first run has ended."""
+    path = library / LEFT_OUT_FILE
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return tuple(LeftOut(patient, error) for patient, error in rows.items())

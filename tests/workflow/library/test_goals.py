@@ -1,0 +1,143 @@
+"""Goals: what is asked of whom, how far it is missed, and how it is asked for again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.rt.errors import StructureRefusal
+from bridge.rt.volume import Mask
+from bridge.workflow.library.case import OUTSIDE_NUMBER, PlanningCase, case_of, read_planning_case, source_sha256
+from bridge.workflow.library.goals import Aim, Goal, first_aims, objectives_of, protocol_goals
+from config.protocol import load_protocol
+from esapi_stub.planning import MeanObjective, PointObjective
+from models.openkbp.reader import read_patient
+from tests.objective_extraction.cases import ramp_dvh
+from tests.workflow.library.small import write_patient
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patient(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def case(path: Path) -> PlanningCase:
+    return read_planning_case(path)
+
+
+class TestCase:
+    def test_structures_have_the_volumes_of_their_voxels(self, case: PlanningCase) -> None:
+        kinds = {structure.name: structure.kind for structure in case.structures}
+        assert kinds == {
+            "BODY": "external", "SpinalCord": "organ", "Parotid_L": "organ", "Larynx": "organ", "PTV56": "target",
+            "PTV70": "target",
+        }  # fmt: skip
+        assert [(level.roi_name, level.dose_gy) for level in case.prescription.levels] == [("PTV70", 70), ("PTV56", 56)]
+
+    def test_an_organ_outside_the_targets_is_what_is_left_of_it(self, case: PlanningCase) -> None:
+        assert set(case.outside) == {"SpinalCord", "Parotid_L"}  # nothing is left of the larynx
+        parotid = next(organ for organ in case.organs if organ.name == "Parotid_L")
+        left = case.outside["Parotid_L"]
+        assert (left.number, left.name, left.kind) == (OUTSIDE_NUMBER + parotid.number, "Parotid_L-targets", "other")
+        whole_mm2 = 8 * 10 * 25.0
+        shared_mm2 = 1 * 8 * 25.0  # one column of voxels lies in PTV70
+        assert left.planes[0].region.area == pytest.approx(whole_mm2 - shared_mm2)
+
+    def test_the_isocentre_is_in_the_middle_of_all_targets(self, case: PlanningCase) -> None:
+        index = np.argwhere((read_patient_targets(case)) > 0).mean(axis=0)
+        np.testing.assert_allclose(case.isocentre_mm, case.ct.grid.positions_mm(index[None])[0])
+
+    def test_criteria_are_measured_on_the_patients_own_voxels(self, case: PlanningCase) -> None:
+        found = case.criteria_gy(case.patient.dose)
+        assert found["PTV70 D99"] == pytest.approx(71.0)
+        assert found["SpinalCord mean"] == pytest.approx(20.0)
+
+    def test_a_target_without_voxels_is_refused(self, path: Path) -> None:
+        patient = read_patient(path)
+        grid = patient.anatomy.grid
+        patient.anatomy.masks["PTV56"] = Mask(np.zeros(grid.shape, dtype=np.float32), grid)  # type: ignore[index]
+        with pytest.raises(StructureRefusal, match="PTV56") as raised:
+            case_of(patient, "0" * 64)
+        assert raised.value.code == "no-target"
+
+    def test_another_file_has_another_hash(self, path: Path, tmp_path: Path) -> None:
+        other = write_patient(tmp_path, "pt_1", "Larynx")
+        assert source_sha256(path) == source_sha256(path) != source_sha256(other)
+
+
+def read_patient_targets(case: PlanningCase) -> np.ndarray:
+    masks = case.patient.anatomy.masks
+    return np.maximum(masks["PTV70"].values, masks["PTV56"].values)
+
+
+class TestProtocol:
+    def test_the_goals_are_those_of_targets_and_organs_that_are_there(self, case: PlanningCase) -> None:
+        goals = protocol_goals(load_protocol("head_and_neck"), case)
+        assert [(goal.roi_name, goal.what) for goal in goals] == [
+            ("PTV70", "D99% >= 66.50 Gy"), ("PTV70", "D95% >= 70.00 Gy"), ("PTV70", "D20% <= 77.00 Gy"),
+            ("PTV70", "D0% <= 74.90 Gy"), ("PTV56", "D99% >= 53.20 Gy"), ("PTV56", "D95% >= 56.00 Gy"),
+            ("PTV56", "D20% <= 61.60 Gy"), ("PTV56", "D0% <= 74.90 Gy"), ("SpinalCord", "D0.1cc <= 45.00 Gy"),
+            ("Parotid_L", "mean <= 26.00 Gy"), ("Larynx", "mean <= 45.00 Gy"),
+        ]  # fmt: skip
+
+
+class TestOutcomes:
+    # D(v) of a ramp from 0 to 50 Gy over 20 cc is 50 (1 - v)
+    DVH = ramp_dvh(3, "Cord", 0.0, 50.0, volume_cc=20.0)
+
+    @pytest.mark.parametrize(
+        ("goal", "reached", "excess"),
+        [
+            (Goal(3, "Cord", "upper", 20.0, None), 25.0, 5.0),
+            (Goal(3, "Cord", "upper", 30.0, None), 25.0, -5.0),
+            (Goal(3, "Cord", "upper", 45.0, 1.0, "cc"), 47.5, 2.5),
+            (Goal(3, "Cord", "lower", 5.0, 95.0), 2.5, 2.5),
+            (Goal(3, "Cord", "lower", 2.0, 95.0), 2.5, -0.5),
+            (Goal(3, "Cord", "upper", 50.0, 0.0), 50.0 - 0.03 / 20.0 * 50.0, -0.075),  # D0.03cc stands for 0 %
+        ],
+    )
+    def test_the_excess_is_what_a_plan_lacks(self, goal: Goal, reached: float, excess: float) -> None:
+        outcome = goal.outcome(self.DVH)
+        assert (outcome.reached_gy, outcome.excess_gy) == pytest.approx((reached, excess), abs=0.02)
+        assert outcome.is_met == (excess <= 0)
+
+
+COVERAGE = Goal(2, "PTV70", "lower", 70.0, 95.0)
+MAXIMUM = Goal(3, "Cord", "upper", 45.0, 0.1, "cc")
+MEAN = Goal(4, "Parotid_L", "upper", 26.0, None)
+
+
+class TestAims:
+    def test_a_goal_is_asked_for_a_little_more_than_it_needs_and_means_come_second(self) -> None:
+        asked = first_aims((COVERAGE, MAXIMUM, MEAN))
+        assert [(aim.asked_gy, aim.priority) for aim in asked] == [(70.3, 100.0), (44.7, 100.0), (25.7, 10.0)]
+
+    def test_a_missed_goal_is_asked_for_by_as_much_more_and_three_times_as_strongly(self) -> None:
+        assert Aim(COVERAGE, 70.3, 100.0).harder(0.5) == Aim(COVERAGE, 70.8, 300.0)
+        assert Aim(MAXIMUM, 44.7, 100.0).harder(0.5) == Aim(MAXIMUM, 44.2, 300.0)
+
+    def test_there_is_an_end_to_it(self) -> None:
+        aim = Aim(COVERAGE, 70.3, 100.0)
+        for _ in range(10):
+            aim = aim.harder(30.0)
+        assert aim == Aim(COVERAGE, 70.9, 2700.0)
+        assert aim.harder(30.0) == aim
+        low = Aim(MEAN, 25.7, 10.0)
+        for _ in range(10):
+            low = low.harder(30.0)
+        assert low == Aim(MEAN, 25.1, 270.0)
+
+    def test_objectives_are_in_percent_of_the_structure(self) -> None:
+        aims = (Aim(COVERAGE, 70.3, 100.0), Aim(MAXIMUM, 44.7, 90.0), Aim(MEAN, 25.7, 10.0))
+        assert objectives_of(aims, {2: 100.0, 3: 20.0, 4: 30.0}) == [
+            PointObjective(2, "lower", 70.3, 95.0, 100.0),
+            PointObjective(3, "upper", 44.7, pytest.approx(0.5), 90.0),
+            MeanObjective(4, 25.7, 10.0),
+        ]
+
+    def test_of_an_organ_smaller_than_the_volume_all_of_it_counts(self) -> None:
+        (objective,) = objectives_of((Aim(MAXIMUM, 44.7, 90.0),), {3: 0.05})
+        assert objective == PointObjective(3, "upper", 44.7, 100.0, 90.0)
