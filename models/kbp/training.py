@@ -15,13 +15,24 @@ from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.volume import Dose
 from models.card import CARD_NAME, seal
+from models.geometric.parameters import PARAMETERS_NAME as EXPECTED_DOSE_NAME
 from models.geometric.parameters import GeometricParameters
 from models.kbp.curves import curve_of
 from models.kbp.fit import FEWEST_PLANS, OrganPlan, PlanInfluence, fit_organ
 from models.kbp.parameters import PARAMETERS_NAME, KbpParameters, OrganModel
 from models.kbp.regions import REGIONS, Voxels, measure_organ, voxels_of
+from models.registry import BUILT_IN_ZOO
 
-__all__ = ["KbpTraining", "ObservedPlan", "TrainingPlan", "observe", "train_kbp", "write_influences", "write_model"]
+__all__ = [
+    "KbpTraining",
+    "ObservedPlan",
+    "TrainingPlan",
+    "built_in_expected_dose",
+    "observe",
+    "train_kbp",
+    "write_influences",
+    "write_model",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +99,12 @@ class KbpTraining:
     too_few: Mapping[str, int]
     plans: int
     levels_gy: tuple[float, float]
+
+
+def built_in_expected_dose() -> GeometricParameters:
+    """Give the expected dose by distance of the built-in geometric model, without its sparing of organs."""
+    parameters = GeometricParameters.read(BUILT_IN_ZOO / "geometric" / EXPECTED_DOSE_NAME)
+    return parameters.model_copy(update={"sparing": {}})
 
 
 def observe(plan: TrainingPlan, expected_dose: GeometricParameters) -> ObservedPlan:
