@@ -33,9 +33,19 @@ def train_kbp_command(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Learn the DVHs of organs from plans: a baseline for dose predictions."""
-    from models.kbp.training import built_in_expected_dose, train_kbp, write_influences, write_model
+    from models.kbp.training import (
+        built_in_expected_dose,
+        require_no_model,
+        train_kbp,
+        write_influences,
+        write_model,
+    )
     from models.openkbp.reader import list_patients, patient_folder
+    from models.registry import is_model_id
 
+    if not is_model_id(model):
+        raise typer.BadParameter("an id has lower-case letters, digits, - and _ only", param_hint="--model")
+    require_no_model(folder / model)
     paths = list_patients(patient_folder(data, "train"))
     expected_dose = built_in_expected_dose()
     training = train_kbp(_observed(paths, expected_dose, workers), expected_dose)

@@ -47,6 +47,8 @@ def evaluate(
     from models.steering import measure_sliders
 
     if not gives_dose(load_card(model, zoo)):
+        if predictions or mirror_average or sliders:
+            raise typer.BadParameter("estimates DVHs: no doses to keep, to mirror or to steer", param_hint="--model")
         evaluate_estimator(data, model, json_file, zoo)
         return
     predictor = load_model(model, zoo, mirror_average)

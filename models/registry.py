@@ -19,6 +19,7 @@ __all__ = [
     "BUILT_IN_ZOO",
     "export_model",
     "gives_dose",
+    "is_model_id",
     "list_models",
     "load_card",
     "load_estimator",
@@ -105,6 +106,11 @@ def load_estimator(model_id: str, zoo: Path | None = None) -> KbpEstimator:
 def gives_dose(card: ModelCard) -> bool:
     """Whether a model predicts a dose, and is for :func:`load_model`; else it is for :func:`load_estimator`."""
     return card.kind != _ESTIMATOR
+
+
+def is_model_id(text: str) -> bool:
+    """Whether a text can be the id of a model, and so the name of its folder."""
+    return _ID.fullmatch(text) is not None
 
 
 def load_card(model_id: str, zoo: Path | None = None) -> ModelCard:

@@ -146,9 +146,7 @@ def _target(
         )
     next_higher_gy = min((other.dose_gy for other in higher), default=None)
     return objectives + [
-        _point(
-            rest, level, "upper", limit.volume_percent, most_of_target_gy(limit, level, next_higher_gy), settings
-        )
+        _point(rest, level, "upper", limit.volume_percent, most_of_target_gy(limit, level, next_higher_gy), settings)
         for limit in sorted(settings.target_upper_limits, key=lambda limit: limit.volume_percent)
     ]
 

@@ -84,10 +84,9 @@ def seen_by_fields(
         depth = depth_mm(frame.body, frame.axes, beam)[z, y, x]
         weight = np.exp(-ATTENUATION_PER_MM * depth) * magnification**2
         in_jaws |= _in_jaws(u, v, covered[-1])
-        for dose, targets in zip(open_dose, covered, strict=True):
-            seen = _in_aperture(u, v, targets)
-            dose += seen * weight
-        share += seen  # of all targets: the last ones
+        seen = np.stack([_in_aperture(u, v, targets) for targets in covered])
+        open_dose += seen * weight
+        share += seen[-1]
     levels = np.array(list(by_level))
     to_level = [level / dose[targets].mean() for level, dose, targets in zip(levels, open_dose, covered, strict=True)]
     conformal = (open_dose * np.array(to_level)[:, None]).max(axis=0)

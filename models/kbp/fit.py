@@ -147,9 +147,7 @@ def _features(region: Region, plans: Sequence[OrganPlan]) -> tuple[Components, C
     of_region = [plan.geometry.regions[region] for plan in plans]
     expected = principal_components(np.stack([one.expected for one in of_region]), GEOMETRY_COMPONENTS)
     conformal = principal_components(np.stack([one.conformal for one in of_region]), GEOMETRY_COMPONENTS)
-    rows = [
-        features_of(one, plan.geometry, expected, conformal) for one, plan in zip(of_region, plans, strict=True)
-    ]
+    rows = [features_of(one, plan.geometry, expected, conformal) for one, plan in zip(of_region, plans, strict=True)]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     names = [name for name, column in values.items() if column.std() > 1e-9 * (1.0 + np.abs(column).max())]
     return expected, conformal, names, np.column_stack([values[name] for name in names] or [np.zeros((len(rows), 0))])

@@ -103,18 +103,13 @@ class KbpEstimator:
         count = f"{len(trained)} fields of the training plans"
         if anatomy.gantry_angles_deg is None:
             return [Finding("beams-assumed", "info", f"The case has no beams; the {count} were taken.")]
-        position = anatomy.patient_position
-        given = sorted(supine_angle_deg(angle, position) for angle in anatomy.gantry_angles_deg)
-        usual = sorted(angle % 360.0 for angle in trained)
-        alike = len(given) == len(usual) and all(
-            abs((one - other + 180.0) % 360.0 - 180.0) <= _SAME_ANGLE_DEG
-            for one, other in zip(given, usual, strict=True)
+        given = [supine_angle_deg(angle, anatomy.patient_position) for angle in anatomy.gantry_angles_deg]
+        alike = len(given) == len(trained) and all(
+            min(abs((one - other + 180.0) % 360.0 - 180.0) for other in trained) <= _SAME_ANGLE_DEG for one in given
         )
         if alike:
             return []
-        return [
-            Finding("beams-outside-training", "warning", f"The case's {len(given)} fields are not the {count}.")
-        ]
+        return [Finding("beams-outside-training", "warning", f"The case's {len(given)} fields are not the {count}.")]
 
     def _about_organ(self, name: str, geometry: OrganGeometry | None) -> list[Finding]:
         if geometry is None:

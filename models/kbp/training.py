@@ -1,4 +1,4 @@
-"""Training from pairs of anatomy and dose, whatever they come from: challenge data, a plan library, a clinic's plans."""
+"""Training from pairs of anatomy and dose, whatever they come from: challenge data, a plan library, own plans."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from bridge.rt.beams import supine_angle_deg
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.volume import Dose
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingPlan",
     "built_in_expected_dose",
     "observe",
+    "require_no_model",
     "train_kbp",
     "write_influences",
     "write_model",
@@ -63,7 +65,7 @@ class ObservedPlan:
     id
         As given.
     gantry_deg
-        Its fields.
+        Its fields, ascending, as they would be of a patient lying head first and supine.
     levels_gy
         Its target levels.
     organs
@@ -127,7 +129,8 @@ def observe(plan: TrainingPlan, expected_dose: GeometricParameters) -> ObservedP
         found = {name: _observe_organ(plan, name, voxels) for name in names}
         organs = {name: one for name, one in found.items() if one is not None}
     levels = tuple(sorted(set(anatomy.target_levels_gy.values())))
-    return ObservedPlan(plan.id, anatomy.gantry_angles_deg, levels, organs)
+    angles = (supine_angle_deg(angle, anatomy.patient_position) for angle in anatomy.gantry_angles_deg)
+    return ObservedPlan(plan.id, tuple(sorted(round(angle, 3) % 360.0 for angle in angles)), levels, organs)
 
 
 def _observe_organ(plan: TrainingPlan, name: str, voxels: Voxels) -> OrganPlan | None:
@@ -179,7 +182,7 @@ def train_kbp(plans: Iterable[ObservedPlan], expected_dose: GeometricParameters)
             + (", ".join(f"{n} have {name}" for name, n in too_few.items()) or "none has any organ")
             + ".",
         )
-    usual = Counter(tuple(sorted(plan.gantry_deg)) for plan in observed).most_common(1)[0][0]
+    usual = Counter(plan.gantry_deg for plan in observed).most_common(1)[0][0]
     levels = [level for plan in observed for level in plan.levels_gy]
     parameters = KbpParameters(gantry_angles_deg=usual, expected_dose=expected_dose, organs=organs)
     return KbpTraining(parameters, tuple(influences), too_few, len(observed), (min(levels), max(levels)))
@@ -191,6 +194,12 @@ def write_influences(path: Path, rows: Sequence[PlanInfluence]) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(PlanInfluence)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
+
+
+def require_no_model(folder: Path) -> None:
+    """Refuse to write a model where something is already."""
+    if folder.exists():
+        raise ModelRefusal("export-exists", "There is a model of that name in the folder already.", model=folder.name)
 
 
 def write_model(folder: Path, training: KbpTraining, source: str, licence: str, command: str) -> None:
@@ -208,8 +217,7 @@ def write_model(folder: Path, training: KbpTraining, source: str, licence: str, 
     ModelRefusal
         The folder is there already, which is never overwritten (``export-exists``).
     """
-    if folder.exists():
-        raise ModelRefusal("export-exists", "There is a model of that name in the folder already.", model=folder.name)
+    require_no_model(folder)
     folder.mkdir(parents=True)
     training.parameters.write(folder / PARAMETERS_NAME)
     card = _card(folder.name, training, source, licence, command)
@@ -224,11 +232,11 @@ def _card(model_id: str, training: KbpTraining, source: str, licence: str, comma
         "title": "Knowledge-based DVH estimation",
         "version": "1.0.0",
         "kind": "kbp",
-        "description": "A band of DVHs for each organ from the plans of like anatomies: expected dose from distance and "
-        "open fields, split of the organ by targets and fields, principal components, stepwise regression. It gives "
+        "description": "A band of DVHs for each organ from the plans of like anatomies: expected dose from distance "
+        "and open fields, split of the organ by targets and fields, principal components, stepwise regression. It gives "
         "DVHs and no dose. The baseline that a dose prediction has to beat; no product's algorithm.",
-        "intended_use": "NOT FOR CLINICAL USE. Research, commissioning of interfaces and teaching; a site has to measure "
-        "on its own plans what the estimates are worth to it.",
+        "intended_use": "NOT FOR CLINICAL USE. Research, commissioning of interfaces and teaching; a site has to "
+        "measure on its own plans what the estimates are worth to it.",
         "sites": ["head and neck"],
         "dose_unit": "Gy",
         "inputs": {

@@ -124,9 +124,7 @@ def compare_methods(first: Sequence[Series], second: Sequence[Series], seed: int
     for one, other in zip(first, second, strict=True):
         _require_pair(one, other, conditions)
     columns: list[Callable[[Deviation], float]] = [lambda d: d.abs_mean_gy, lambda d: d.std_over_curve_gy]
-    rows = [
-        [_test(one, other, column, seed) for column in columns] for one, other in zip(first, second, strict=True)
-    ]
+    rows = [[_test(one, other, column, seed) for column in columns] for one, other in zip(first, second, strict=True)]
     corrected = iter(holm([test.p for row in rows for test in row]))
     organs = []
     for one, row in zip(first, rows, strict=True):
@@ -156,9 +154,7 @@ def _require_pair(one: Series, other: Series, conditions: tuple[Conditions, Cond
         raise StructureRefusal(
             "variability-conditions", "All organs of a method need the same conditions.", roi=one.organ
         )
-    as_other = replace(
-        one.conditions, source=other.conditions.source, predicted_curve=other.conditions.predicted_curve
-    )
+    as_other = replace(one.conditions, source=other.conditions.source, predicted_curve=other.conditions.predicted_curve)
     if as_other != other.conditions:
         raise StructureRefusal(
             "variability-conditions",

@@ -107,7 +107,7 @@ def deviation(predicted: Dvh, achieved: Dvh) -> Deviation:
     if abs(predicted.coverage - achieved.coverage) > _COVERAGE_DIFFERENCE:
         raise StructureRefusal(
             "variability-coverage",
-            f"The predicted dose covers {100 * predicted.coverage:.0f} % of {predicted.roi_name!r} and the achieved dose "
+            f"The predicted dose covers {100 * predicted.coverage:.0f} % of {predicted.roi_name!r}, the achieved dose "
             f"{100 * achieved.coverage:.0f} %; both must cover the same.",
             roi=predicted.roi_name,
         )

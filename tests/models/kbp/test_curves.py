@@ -42,7 +42,9 @@ def test_parts_of_a_whole_give_it_back() -> None:
     rng = np.random.default_rng(2)
     dose, weight = rng.gamma(4.0, 8.0, size=4000), rng.random(4000)
     part = rng.random(4000) < 0.4
-    shares = [(float(weight[chosen].sum() / weight.sum()), curve_of(dose[chosen], weight[chosen])) for chosen in (part, ~part)]
+    shares = [
+        (float(weight[chosen].sum() / weight.sum()), curve_of(dose[chosen], weight[chosen])) for chosen in (part, ~part)
+    ]
     apart = np.abs(joined(shares) - curve_of(dose, weight))
     assert apart[1:-1].max() < 0.5
     assert apart.mean() < 0.1

@@ -82,7 +82,9 @@ def test_levels_of_the_overlap_and_the_highest_where_targets_overlap() -> None:
 
 
 def test_open_fields_give_the_level_on_average_and_fall_off_with_depth() -> None:
-    case = anatomy({"front": (slice(12, 20), slice(2, 8), slice(24, 26)), "back": (slice(12, 20), slice(42, 48), slice(24, 26))})
+    case = anatomy(
+        {"front": (slice(12, 20), slice(2, 8), slice(24, 26)), "back": (slice(12, 20), slice(42, 48), slice(24, 26))}
+    )
     voxels = voxels_of(case, ["front", "back"], (0.0,), EXPECTED)
     targets = voxels.level_gy > 0
     assert voxels.conformal[targets].mean() == pytest.approx(1.0)
