@@ -59,10 +59,7 @@ def test_training_leaves_a_model_and_the_data_of_its_plots(zoo: Path) -> None:
     assert "pt_" not in (zoo / "kbp-test" / "parameters.json").read_text()
 
 
-def test_a_model_is_not_trained_over_another(
-    zoo: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(fit, "FEWEST_PLANS", PLANS)
+def test_a_model_is_not_trained_over_another(zoo: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json-errors", "train", "kbp", "--data", data, "--out", zoo, "--model", "kbp-test") == 3
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["code"] == "export-exists"
 
@@ -82,6 +79,8 @@ def test_what_an_estimator_cannot_do_is_wrong_use(zoo: Path, data: Path, tmp_pat
     asked = ("evaluate", "--data", data, "--model", "kbp-test", "--zoo", zoo)
     for options in (("--predictions", tmp_path / "doses"), ("--mirror-average",), ("--sliders", "2")):
         assert run(*asked, *options) == 2
+    for model in ("../outside", "Kbp", ""):
+        assert run("train", "kbp", "--data", data, "--out", tmp_path / "zoo", "--model", model) == 2
     assert list(tmp_path.iterdir()) == []
 
 

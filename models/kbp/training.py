@@ -233,8 +233,8 @@ def _card(model_id: str, training: KbpTraining, source: str, licence: str, comma
         "version": "1.0.0",
         "kind": "kbp",
         "description": "A band of DVHs for each organ from the plans of like anatomies: expected dose from distance "
-        "and open fields, split of the organ by targets and fields, principal components, stepwise regression. It gives "
-        "DVHs and no dose. The baseline that a dose prediction has to beat; no product's algorithm.",
+        "and open fields, split of the organ by targets and fields, principal components, stepwise regression. It "
+        "gives DVHs and no dose. The baseline that a dose prediction has to beat; no product's algorithm.",
         "intended_use": "NOT FOR CLINICAL USE. Research, commissioning of interfaces and teaching; a site has to "
         "measure on its own plans what the estimates are worth to it.",
         "sites": ["head and neck"],

@@ -113,7 +113,7 @@ def test_patients_who_are_all_alike_have_an_interval_without_width() -> None:
 
 
 def methods(n: int, better_gy: float = 1.0, organs: int = 1) -> tuple[list[Series], list[Series]]:
-    """Two methods of which the first is ``better_gy`` nearer in every patient, by a little more from one to the next."""
+    """Two methods of which the first is ``better_gy`` nearer in every patient, by a little more in each."""
     kbp = replace(CONDITIONS, source="kbp-openkbp-v1 1.0.0", predicted_curve="band_middle")
     names = [f"Organ_{i}" for i in range(organs)]
     first = [series(*(off_by(1.0 + 0.1 * i) for i in range(n)), organ=name) for name in names]
