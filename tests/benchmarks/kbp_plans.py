@@ -2,7 +2,8 @@
 
 For each organ, N of the training patients who have it are drawn five times; each draw is learned from and measured on
 all validation patients who have the organ. The population's mean curve stands beside it: what one would say of a
-patient without having looked.
+patient without having looked. A second table gives the residuals of the model from all plans by every definition of
+variability.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bridge.rt.dvh import DvhPolicy
 from models.kbp.estimate import estimate_organ, unknown_regions
 from models.kbp.evaluation import OrganScore, score_organ
 from models.kbp.fit import FEWEST_PLANS, OrganPlan, fit_organ
 from models.kbp.openkbp import observe_patients
-from models.kbp.training import ObservedPlan, built_in_expected_dose
+from models.kbp.training import ObservedPlan, built_in_expected_dose, train_kbp
 from models.openkbp.reader import list_patients, patient_folder
+from objective_extraction.variability.definitions import organ_variability
+from objective_extraction.variability.deviation import Conditions, Series, deviation
 
 NUMBERS = (20, 50, 100)
 DRAWS = 5
@@ -75,6 +80,32 @@ def table(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan]) -> 
     return "\n".join(lines)
 
 
+def definitions(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan]) -> str:
+    """Give mean and std of the middle of the band against the reference plans, by every definition of variability."""
+    policy = DvhPolicy("half_slice", None, "prism")
+    conditions = Conditions(
+        "kbp", "band_middle", "none: reference plans", "none", policy.end_caps, policy.between_planes
+    )
+    parameters = train_kbp(train, built_in_expected_dose()).parameters
+    rows = []
+    for organ, model in parameters.organs.items():
+        found = {}
+        for patient in validation:
+            plan = patient.organs.get(organ)
+            if plan is not None and not unknown_regions(model, plan.geometry):
+                band = estimate_organ(organ, model, plan.geometry)
+                achieved = replace(band, middle_gy=plan.dose_gy)
+                found[patient.id] = deviation(band.dvh(1, organ, policy), achieved.dvh(1, organ, policy))
+        rows.append(organ_variability(Series(organ, conditions, found)))
+    header = ["organ", "n", *(f"{figure.definition} mean / std" for figure in rows[0].figures), "B std / mean"]
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    for row in rows:
+        cells = [f"{figure.mean:.2f} / {figure.std:.2f}" for figure in row.figures]
+        ratio = row.std_over_curve_gy / row.abs_mean_gy
+        lines.append("| " + " | ".join([row.organ, str(row.n), *cells, f"{ratio:.2f}"]) + " |")
+    return "\n".join(lines)
+
+
 def _line(organ: str, plans: str, n: str, row: Sequence[float]) -> str:
     cells = [f"{value:.2f}" for value in row[:-1]] + [f"{row[-1]:.0f}"]
     return "| " + " | ".join([organ, plans, n, *cells]) + " |"
@@ -87,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes")
     given = parser.parse_args(arguments)
     sets = [observed(given.data, name, given.workers) for name in ("train", "validation")]
-    sys.stdout.write(table(*sets) + "\n")
+    sys.stdout.write(table(*sets) + "\n\n" + definitions(*sets) + "\n")
 
 
 if __name__ == "__main__":
