@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import DvhPolicy
 from models.kbp.estimate import estimate_organ, unknown_regions
 from models.kbp.evaluation import OrganScore, score_organ
@@ -76,7 +77,10 @@ def table(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan]) -> 
         row = [population, *map(float, by_number), whole.mean_abs_gy, whole.mean_dose_abs_gy, 100.0 * whole.within_band]
         columns.append(row)
         lines.append(_line(organ, str(len(plans)), str(whole.n), row))
-    lines.append(_line("mean", "", "", list(np.mean(columns, axis=0))))
+    values = np.array(columns)
+    enough = np.isfinite(values).all(axis=1)
+    lines.append(_line("mean", "", "", values.mean(axis=0)))
+    lines.append(_line(f"mean of those with {NUMBERS[-1]} plans", "", "", values[enough].mean(axis=0)))
     return "\n".join(lines)
 
 
@@ -106,8 +110,8 @@ def definitions(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan
     return "\n".join(lines)
 
 
-def _line(organ: str, plans: str, n: str, row: Sequence[float]) -> str:
-    cells = [f"{value:.2f}" for value in row[:-1]] + [f"{row[-1]:.0f}"]
+def _line(organ: str, plans: str, n: str, row: Sequence[float] | FloatArray) -> str:
+    cells = [f"{value:.2f}" if np.isfinite(value) else "" for value in row[:-1]] + [f"{row[-1]:.0f}"]
     return "| " + " | ".join([organ, plans, n, *cells]) + " |"
 
 
