@@ -13,7 +13,7 @@ __all__ = ["POINTS", "VOLUMES_PERCENT", "curve_of", "joined"]
 
 POINTS = 100
 
-VOLUMES_PERCENT: FloatArray = (np.arange(POINTS) + 0.5) * (100.0 / POINTS)
+VOLUMES_PERCENT: FloatArray = (np.arange(POINTS, dtype=np.float64) + 0.5) * (100.0 / POINTS)
 """Middle of each percent, from the hottest to the coldest, so that the mean of a curve is the mean dose."""
 
 

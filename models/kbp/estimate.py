@@ -86,7 +86,9 @@ def estimate_organ(organ: str, model: OrganModel, geometry: OrganGeometry) -> Dv
     The edges of the band are those of all regions at once: where one region comes out high, so are the others taken to
     be, which makes the band of the whole no narrower than it has to be.
     """
-    lower, middle, upper = [], [], []
+    lower: list[tuple[float, FloatArray]] = []
+    middle: list[tuple[float, FloatArray]] = []
+    upper: list[tuple[float, FloatArray]] = []
     for region, measured in geometry.regions.items():
         curve, spread = _estimate_region(model.regions[region], measured, geometry)
         scales = measured.levels if region == "overlap" else {geometry.highest_gy: 1.0}

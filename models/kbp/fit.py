@@ -116,13 +116,13 @@ def _fit_region(organ: str, region: Region, plans: Sequence[OrganPlan]) -> tuple
     dvh = principal_components(curves, DVH_COMPONENTS)
     scores = dvh.scores(curves)
     regressed = region in REGRESSED and len(plans) >= FEWEST_PLANS
-    expected, conformal, names, values = _features(region, plans) if regressed else (None, None, [], None)
-    raw = np.zeros((len(plans), 0)) if values is None else values
-    scalings = [
-        Scaling(centre=float(c.mean()), spread=float(c.std()), low=float(c.min()), high=float(c.max())) for c in raw.T
-    ]
-    scaled = np.column_stack([(c - s.centre) / s.spread for c, s in zip(raw.T, scalings, strict=True)] or [raw])
-    fits = [stepwise(scaled, column) for column in scores.T]
+    none: list[str] = []
+    names, raw, expected, conformal = (
+        _features(region, plans) if regressed else (none, np.zeros((len(plans), 0)), None, None)
+    )
+    scaled = (raw - raw.mean(axis=0)) / raw.std(axis=0)
+    observed = [scores[:, component] for component in range(scores.shape[1])]
+    fits = [stepwise(scaled, column) for column in observed]
     used = sorted({names[j] for one in fits for j in one.chosen})
     left = curves - np.stack([dvh.curve(row) for row in scores])
     model = RegionModel(
@@ -132,25 +132,32 @@ def _fit_region(organ: str, region: Region, plans: Sequence[OrganPlan]) -> tuple
         unexplained=tuple(np.sqrt((left**2).sum(axis=0) / (len(plans) - 1)).tolist()),
         expected=expected if used else None,
         conformal=conformal if used else None,
-        features={name: scalings[names.index(name)] for name in used},
+        features={name: _scaling(raw[:, names.index(name)]) for name in used},
     )
     rows = [
         row
-        for component, (one, column) in enumerate(zip(fits, scores.T, strict=True), start=1)
+        for component, (one, column) in enumerate(zip(fits, observed, strict=True), start=1)
         for row in _influences(organ, region, component, plans, names, scaled, column, one)
     ]
     return model, rows
 
 
-def _features(region: Region, plans: Sequence[OrganPlan]) -> tuple[Components, Components, list[str], FloatArray]:
-    """Give the components of the geometry, and names and values ``(n, m)`` of all features that differ at all."""
+def _scaling(values: FloatArray) -> Scaling:
+    return Scaling(
+        centre=float(values.mean()), spread=float(values.std()), low=float(values.min()), high=float(values.max())
+    )
+
+
+def _features(region: Region, plans: Sequence[OrganPlan]) -> tuple[list[str], FloatArray, Components, Components]:
+    """Give names and values ``(n, m)`` of all features that differ at all, and the components of the geometry."""
     of_region = [plan.geometry.regions[region] for plan in plans]
     expected = principal_components(np.stack([one.expected for one in of_region]), GEOMETRY_COMPONENTS)
     conformal = principal_components(np.stack([one.conformal for one in of_region]), GEOMETRY_COMPONENTS)
     rows = [features_of(one, plan.geometry, expected, conformal) for one, plan in zip(of_region, plans, strict=True)]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     names = [name for name, column in values.items() if column.std() > 1e-9 * (1.0 + np.abs(column).max())]
-    return expected, conformal, names, np.column_stack([values[name] for name in names] or [np.zeros((len(rows), 0))])
+    columns = [values[name] for name in names]
+    return names, np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0)), expected, conformal
 
 
 def _regression(one: Fit, names: Sequence[str]) -> Regression:

@@ -99,8 +99,8 @@ def stepwise(features: FloatArray, target: FloatArray) -> Fit:
 def fit(features: FloatArray, target: FloatArray, chosen: tuple[int, ...]) -> Fit:
     """Fit the chosen features by least squares."""
     design = _design(features, list(chosen))
-    inverse = np.linalg.pinv(design.T @ design)
-    coefficients = np.linalg.lstsq(design, target, rcond=None)[0]
+    inverse: FloatArray = np.linalg.pinv(design.T @ design).astype(np.float64)
+    coefficients: FloatArray = np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)
     residual = target - design @ coefficients
     freedom = max(len(target) - design.shape[1], 1)
     return Fit(chosen, coefficients, float(np.sqrt(residual @ residual / freedom)), inverse)

@@ -173,7 +173,7 @@ def _interval(values: FloatArray) -> tuple[float, float]:
 
 def _by_definition(rows: FloatArray) -> dict[Definition, tuple[FloatArray, FloatArray]]:
     """Give mean and std by each definition of ``(..., n, 7)`` rows as in :func:`organ_variability`."""
-    absolute, signed, square, over_curve, abs_over_curve, mean_dose, volume = np.moveaxis(rows, -1, 0)
+    absolute, signed, square, over_curve, abs_over_curve, mean_dose, volume = (rows[..., i] for i in range(7))
 
     def mean(values: FloatArray) -> FloatArray:
         return np.asarray(values.mean(axis=-1))
