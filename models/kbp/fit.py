@@ -108,7 +108,10 @@ def principal_components(curves: FloatArray, count: int) -> Components:
     mean = curves.mean(axis=0)
     _, strength, vectors = np.linalg.svd(curves - mean, full_matrices=False)
     count = min(count, int((strength > 1e-9 * max(strength[0], 1e-9)).sum()))
-    return Components(mean=mean.tolist(), vectors=vectors[:count].tolist())
+    kept = vectors[:count]
+    # a component points either way; one way of writing it down makes the same plans the same file
+    kept = kept * np.sign(kept[np.arange(count), np.abs(kept).argmax(axis=1)])[:, None]
+    return Components(mean=mean.tolist(), vectors=kept.tolist())
 
 
 def _fit_region(organ: str, region: Region, plans: Sequence[OrganPlan]) -> tuple[RegionModel, list[PlanInfluence]]:

@@ -21,7 +21,8 @@ __all__ = ["PARAMETERS_NAME", "Components", "KbpParameters", "OrganModel", "Regi
 PARAMETERS_NAME = "parameters.json"
 
 _DIGITS = 7
-"""Significant digits in the file: far finer than any dose is known."""
+_DECIMALS = 12
+"""Significant digits and decimals in the file: far finer than any dose is known, and without the noise of rounding."""
 
 Curve = Annotated[tuple[float, ...], Field(min_length=POINTS, max_length=POINTS)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -196,7 +197,7 @@ class KbpParameters(_Part):
             ) from error
 
     def write(self, path: Path) -> None:
-        """Write the numbers as JSON, to seven significant digits."""
+        """Write the numbers as JSON, rounded to seven significant digits."""
         path.write_text(json.dumps(_rounded(self.model_dump()), indent=0) + "\n", encoding="utf-8")
 
 
@@ -205,4 +206,4 @@ def _rounded(value: object) -> object:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+    return float(f"{round(value, _DECIMALS):.{_DIGITS}g}") + 0.0 if isinstance(value, float) else value

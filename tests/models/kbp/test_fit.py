@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bridge.rt.dvh import DvhPolicy
+from models.geometric.parameters import GeometricParameters
 from models.kbp.curves import VOLUMES_PERCENT
 from models.kbp.estimate import estimate_organ, unknown_regions, unusual_features
 from models.kbp.evaluation import score_organ
 from models.kbp.fit import FEWEST_PLANS, OrganPlan, fit_organ, principal_components
-from models.kbp.parameters import OrganModel
+from models.kbp.parameters import KbpParameters, OrganModel
 from tests.models.kbp.plans import HIGHEST_GY, organ_plans
+
+EXPECTED = GeometricParameters(
+    near_weight=0.5, near_mm=15.0, far_mm=60.0, axial_stretch=1.0, axial_mm=7.0, scale=1.0, sparing={}
+)
 
 
 def learned(plans: list[OrganPlan]) -> OrganModel:
@@ -134,3 +140,12 @@ def test_two_directions_of_variation_have_two_components() -> None:
     np.testing.assert_allclose(np.array(found.vectors) @ np.array(found.vectors).T, np.eye(2), atol=1e-9)
     np.testing.assert_allclose([found.curve(row) for row in found.scores(curves)], curves, atol=1e-9)
     assert len(principal_components(np.ones((5, 100)), 3).vectors) == 0
+
+
+def test_the_same_plans_in_another_order_make_the_same_file(tmp_path: Path) -> None:
+    plans = organ_plans(40, scatter=0.05)
+    for name, ordered in (("one", plans), ("other", plans[::-1])):
+        organs = {"Organ": learned(ordered)}
+        KbpParameters(gantry_angles_deg=(0.0,), expected_dose=EXPECTED, organs=organs).write(tmp_path / name)
+    assert (tmp_path / "one").read_text() == (tmp_path / "other").read_text()
+    assert KbpParameters.read(tmp_path / "one").organs["Organ"].plans == 40
