@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from bridge.cli_kbp import evaluate_estimator, train_kbp_command
 from bridge.cli_shared import JsonFile, out, table, write_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "models_app", "train_app"]
 
 models_app = typer.Typer(help="Models that can predict.", no_args_is_help=True)
-train_app = typer.Typer(help="Train models; needs fdp-bridge[train].", no_args_is_help=True)
+train_app = typer.Typer(help="Train models; all but kbp need fdp-bridge[train].", no_args_is_help=True)
+train_app.command("kbp")(train_kbp_command)
 
 Patients = Annotated[Path, typer.Option(help="OpenKBP patients, packed or as CSV folders.")]
 TrainedTo = Annotated[Path, typer.Option("--out", help="Folder for checkpoint, record and prepared patients.")]
@@ -39,11 +41,16 @@ def evaluate(
     ] = False,
     sliders: Annotated[int, typer.Option(min=0, help="Also move all sliders on this many of the patients.")] = 0,
 ) -> None:
-    """Score a model on OpenKBP patients by the official dose and DVH scores."""
+    """Score a model on OpenKBP patients: doses by the official dose and DVH scores, estimated DVHs by their error."""
     from models.evaluation import evaluate as score
-    from models.registry import load_model
+    from models.registry import gives_dose, load_card, load_model
     from models.steering import measure_sliders
 
+    if not gives_dose(load_card(model, zoo)):
+        if predictions or mirror_average or sliders:
+            raise typer.BadParameter("estimates DVHs: no doses to keep, to mirror or to steer", param_hint="--model")
+        evaluate_estimator(data, model, json_file, zoo)
+        return
     predictor = load_model(model, zoo, mirror_average)
 
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
@@ -83,9 +90,9 @@ def models_list() -> None:
 @models_app.command("show")
 def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None:
     """Show the card of a model: what it is, was trained on, and is known not to do."""
-    from models.registry import load_model
+    from models.registry import load_card
 
-    out.print(load_model(model).card.text())
+    out.print(load_card(model).text())
 
 
 @models_app.command("export")

@@ -17,9 +17,17 @@ from objective_extraction.objectives import (
     Origin,
     PointObjective,
 )
-from objective_extraction.settings import ExtractionSettings
+from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
 
-__all__ = ["NEAR_MAXIMUM_CC", "organ_objectives", "ring_objectives", "target_lower", "target_upper"]
+__all__ = [
+    "NEAR_MAXIMUM_CC",
+    "least_of_target_gy",
+    "most_of_target_gy",
+    "organ_objectives",
+    "ring_objectives",
+    "target_lower",
+    "target_upper",
+]
 
 _COVERED_PERCENT = 95.0
 _COVERAGE_FLOOR = 0.95
@@ -100,7 +108,7 @@ def target_lower(
     objectives: list[PointObjective] = []
     for volume in sorted(settings.target_lower_volumes_percent, reverse=True):
         predicted = dvh.dose_at_percent(volume)
-        floor = level.dose_gy * (1.0 if volume <= _COVERED_PERCENT else _COVERAGE_FLOOR)
+        floor = least_of_target_gy(volume, level)
         asked = _rounded(min(max(predicted, floor), level.dose_gy))
         if objectives and asked <= objectives[-1].dose_gy:
             continue
@@ -119,6 +127,16 @@ def target_lower(
     return tuple(objectives)
 
 
+def least_of_target_gy(volume_percent: float, level: TargetLevel) -> float:
+    """Give the dose that the prescription demands for a volume of a target."""
+    return level.dose_gy * (1.0 if volume_percent <= _COVERED_PERCENT else _COVERAGE_FLOOR)
+
+
+def most_of_target_gy(limit: TargetUpperLimit, level: TargetLevel, next_higher_gy: float | None) -> float:
+    """Give the dose that the settings allow for a volume of a target; see :func:`target_upper` for the reference."""
+    return limit.limit_percent / 100.0 * (next_higher_gy or level.dose_gy)
+
+
 def target_upper(
     structure: Structure, dvh: Dvh, level: TargetLevel, next_higher_gy: float | None, settings: ExtractionSettings
 ) -> tuple[Objective, ...]:
@@ -133,7 +151,7 @@ def target_upper(
     reference = next_higher_gy or level.dose_gy
     of_whom = f", {{:g}} % of the next higher level of {reference:g} Gy" if next_higher_gy else ""
     for limit in sorted(settings.target_upper_limits, key=lambda limit: limit.volume_percent):
-        most = limit.limit_percent / 100.0 * reference
+        most = most_of_target_gy(limit, level, next_higher_gy)
         read = _read(dvh, limit.volume_percent)
         asked = _rounded(min(max(read.dose_gy, _LEAST_UPPER * level.dose_gy), most))
         if objectives and asked >= objectives[-1].dose_gy:

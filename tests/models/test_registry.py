@@ -25,7 +25,7 @@ def change_card(folder: Path, **changes: object) -> None:
 
 
 def test_the_built_in_models() -> None:
-    assert [card.id for card in list_models()] == ["fdp-openkbp-v1", "geometric"]
+    assert [card.id for card in list_models()] == ["fdp-openkbp-v1", "geometric", "kbp-openkbp-v1"]
 
 
 def test_an_exported_model_is_the_same_model(zoo: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_card_as_text_holds_what_matters() -> None:
 
 @pytest.mark.parametrize("model_id", ["nosuch", "", "..", "../zoo/geometric", "geometric/", "GEOMETRIC", "/etc"])
 def test_an_unknown_id_is_refused_with_the_known_ones(model_id: str) -> None:
-    with pytest.raises(ModelRefusal, match="known are: fdp-openkbp-v1, geometric") as refused:
+    with pytest.raises(ModelRefusal, match="known are: fdp-openkbp-v1, geometric, kbp-openkbp-v1") as refused:
         load_model(model_id)
     assert refused.value.code == "model-unknown"
 
