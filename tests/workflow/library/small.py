@@ -37,7 +37,7 @@ OPTIONS = LibraryOptions(
     sets=("train",),
     beams=(5,),
     choice=WeightingChoice(drawn=2, anchors=True, seed=1),
-    settings=EngineSettings(dose_grid_mm=GRID_MM, beamlet_mm=7.0, rule=StoppingRule(max_iterations=8)),
+    settings=EngineSettings(dose_grid_mm=GRID_MM, beamlet_mm=7.0, rule=StoppingRule(max_iterations=40)),
     rounds=2,
 )
 """Reference, homogeneity, sparing, two anchors (the larynx has nothing outside) and two drawn plans: seven."""
