@@ -16,7 +16,7 @@ from objective_extraction.variability.definitions import organ_variability
 from objective_extraction.variability.deviation import Conditions, Deviation, Series, deviation
 
 POLICY = DvhPolicy("none", 1.0, "prism")
-CONDITIONS = Conditions("fdp-openkbp-v1 0.3.0", "prediction", "engine 1", "none", "none", "prism")
+CONDITIONS = Conditions("fdp-openkbp-v1 0.4.0", "prediction", "engine 1", "none", "none", "prism")
 SLOPE_GY = -0.3
 N = 1000
 
@@ -86,7 +86,7 @@ def test_the_headline_is_b_in_gray_with_its_conditions() -> None:
     assert content["headline"] == "B"
     assert (content["abs_mean_gy"], content["std_over_curve_gy"]) == pytest.approx((1.5, 0.0))
     assert content["conditions"] == {
-        "source": "fdp-openkbp-v1 0.3.0", "predicted_curve": "prediction", "optimizer": "engine 1",
+        "source": "fdp-openkbp-v1 0.4.0", "predicted_curve": "prediction", "optimizer": "engine 1",
         "normalisation": "none", "end_caps": "none", "between_planes": "prism",
     }  # fmt: skip
     assert content["n"] == 2
