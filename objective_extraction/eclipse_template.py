@@ -21,6 +21,7 @@ from xml.etree.ElementTree import Comment, Element, SubElement
 from bridge.rt.errors import DicomRefusal, StorageFailure
 from bridge.rt.findings import Finding
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
+from bridge.rt.whole_file import write_whole
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import (
     GeudObjective,
@@ -29,7 +30,6 @@ from objective_extraction.objectives import (
     NormalTissueObjective,
     Objective,
 )
-from objective_extraction.whole_file import write_whole
 
 __all__ = ["TemplateObjective", "read_template", "template_findings", "template_xml", "write_template"]
 

@@ -21,6 +21,7 @@ from bridge.rt.errors import ApprovalRefusal, Refusal, StorageFailure, error_con
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
+from bridge.rt.whole_file import write_whole
 from objective_extraction.approval import Approval
 from objective_extraction.objective_set import CaseReference, DerivedStructure, ObjectiveSet, canonical_json
 from objective_extraction.objectives import (
@@ -33,7 +34,6 @@ from objective_extraction.objectives import (
     Origin,
     PointObjective,
 )
-from objective_extraction.whole_file import write_whole
 
 __all__ = [
     "objective_set_from_json",

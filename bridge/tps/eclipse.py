@@ -16,12 +16,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bridge.rt.errors import ApprovalRefusal, StorageFailure
+from bridge.rt.whole_file import sync_folder, write_whole
 from bridge.tps.receipt import Receipt, read_receipt
 from objective_extraction.approval import Approval
 from objective_extraction.eclipse_template import template_findings, write_template
 from objective_extraction.objective_json import read_approved, write_objective_set
 from objective_extraction.objective_set import ObjectiveSet
-from objective_extraction.whole_file import sync_folder, write_whole
 
 __all__ = [
     "ANSWER_FILES",

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal, StorageFailure
+from bridge.rt.whole_file import write_whole
 from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.approved import approved_objectives
 from bridge.workflow.cases import CaseState, get_case, set_state
@@ -19,7 +20,6 @@ from bridge.workflow.jobs import Artifact, result_folder
 from bridge.workflow.schema import DeliveryRow
 from objective_extraction.approval import Approval
 from objective_extraction.objective_json import objective_set_from_json
-from objective_extraction.whole_file import write_whole
 
 __all__ = ["Recipient", "approve", "approve_file", "enqueue", "require_unchanged"]
 

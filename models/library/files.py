@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from bridge.rt import whole_file
 from bridge.rt.errors import ModelRefusal, StorageFailure
 
 __all__ = ["PART_SUFFIX", "read_checked", "write_whole"]
@@ -23,22 +22,9 @@ def write_whole(path: Path, content: bytes) -> str:
     StorageFailure
         It cannot be written (``library-unwritable``).
     """
-    part = None
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=PART_SUFFIX, delete=False) as file:
-            part = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        whole_file.write_whole(path, content)
     except OSError as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
         raise StorageFailure(
             "library-unwritable", f"{path.name} cannot be written: {error.strerror}.", file=path.name
         ) from error

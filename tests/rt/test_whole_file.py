@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from objective_extraction.whole_file import sync_folder, write_whole
+from bridge.rt.whole_file import sync_folder, write_whole
 
 
 @pytest.fixture
