@@ -37,8 +37,9 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Also keep the predicted doses in this folder.")] = None,
     zoo: Annotated[Path | None, typer.Option(help="Folder of models; without it the built-in one.")] = None,
     mirror_average: Annotated[
-        bool, typer.Option("--mirror-average", help="Average with the mirror image's prediction; twice the time.")
-    ] = False,
+        bool,
+        typer.Option("--mirror-average/--one-view", help="Average with the mirror image's prediction; twice the time."),
+    ] = True,
     sliders: Annotated[int, typer.Option(min=0, help="Also move all sliders on this many of the patients.")] = 0,
 ) -> None:
     """Score a model on OpenKBP patients: doses by the official dose and DVH scores, estimated DVHs by their error."""
@@ -47,8 +48,8 @@ def evaluate(
     from models.steering import measure_sliders
 
     if not gives_dose(load_card(model, zoo)):
-        if predictions or mirror_average or sliders:
-            raise typer.BadParameter("estimates DVHs: no doses to keep, to mirror or to steer", param_hint="--model")
+        if predictions or sliders:
+            raise typer.BadParameter("estimates DVHs: no doses to keep or to steer", param_hint="--model")
         evaluate_estimator(data, model, json_file, zoo)
         return
     predictor = load_model(model, zoo, mirror_average)

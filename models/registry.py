@@ -56,7 +56,7 @@ def list_models(zoo: Path | None = None) -> tuple[ModelCard, ...]:
     return tuple(read_card(zoo / model_id) for model_id in _ids(zoo))
 
 
-def load_model(model_id: str, zoo: Path | None = None, mirror_average: bool = False) -> DosePredictor:
+def load_model(model_id: str, zoo: Path | None = None, mirror_average: bool = True) -> DosePredictor:
     """Give a model of a zoo (default: the built-in one), ready to predict.
 
     Parameters

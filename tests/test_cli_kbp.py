@@ -77,7 +77,7 @@ def test_evaluation_gives_the_error_of_the_dvhs(zoo: Path, data: Path, tmp_path:
 
 def test_what_an_estimator_cannot_do_is_wrong_use(zoo: Path, data: Path, tmp_path: Path) -> None:
     asked = ("evaluate", "--data", data, "--model", "kbp-test", "--zoo", zoo)
-    for options in (("--predictions", tmp_path / "doses"), ("--mirror-average",), ("--sliders", "2")):
+    for options in (("--predictions", tmp_path / "doses"), ("--sliders", "2")):
         assert run(*asked, *options) == 2
     for model in ("../outside", "Kbp", ""):
         assert run("train", "kbp", "--data", data, "--out", tmp_path / "zoo", "--model", model) == 2

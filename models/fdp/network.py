@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from models.fdp.blocks import AdaptiveBlock, Backbone, Chain, depth_to_space, encoder_block, space_to_depth, zeroed
-from models.fdp.channels import CHANNELS
+from models.fdp.channels import CHANNELS, ORGANS
 from models.fdp.condition import CONDITION_SIZE
+from models.fdp.homogeneity import TargetSpread
 
 _BODY = CHANNELS.index("body")
+_PLACES = [CHANNELS.index(name) for name in ("target_high", *ORGANS)]
+"""Where each of the condition's wishes is about, in the order of the wishes."""
 
 __all__ = ["Decoder", "Encoder", "Fdp", "NetworkSettings", "Proposer"]
 
@@ -71,14 +74,20 @@ class Encoder(nn.Module):
         self.coarse_in = nn.Conv3d(8 * middle, coarse, 1)
         self.coarse = Chain(encoder_block(block, coarse), encoder_block(block, coarse))
 
-    def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take ``(B, C, z, y, x)``, sides divisible by 8; give features and the voxels inside at half resolution."""
+    def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Take ``(B, C, z, y, x)``, sides divisible by 8.
+
+        Returns
+        -------
+        tuple
+            Features, the voxels inside at half resolution, and the places of the wishes ``(B, 1 + organs, z, y, x)``.
+        """
         inside = inside_of(channels[:, _BODY : _BODY + 1], self.masked)
         fine = self.fine(self.fine_in(space_to_depth(channels)), inside)
         inside_middle = coarser(inside)
         middle = self.middle(self.middle_in(space_to_depth(fine)), inside_middle)
         coarse = self.coarse(self.coarse_in(space_to_depth(middle)), coarser(inside_middle))
-        return fine, middle, coarse, inside
+        return fine, middle, coarse, inside, channels[:, _PLACES]
 
 
 class Decoder(nn.Module):
@@ -114,7 +123,12 @@ class Decoder(nn.Module):
 
 
 class Proposer(nn.Module):
-    """Features and condition to latent and dose."""
+    """Features and condition to latent and dose.
+
+    A condition reaches the dose in three ways. It scales and shifts whole channels (AdaIN), which says how a plan of this
+    kind looks; each wish is added to the features in the organ that it is about, which says where; and homogeneity
+    spreads the doses of the highest target. Only the first has a say without a wish.
+    """
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -126,17 +140,24 @@ class Proposer(nn.Module):
         self.latent = nn.Conv3d(middle, settings.latent, 1)
         self.decoder = Decoder(settings)
         self.spread = nn.Conv3d(fine, 8, 1)
+        self.wished_middle = zeroed(nn.Conv3d(len(_PLACES), middle, 3, padding=1, bias=False))
+        self.wished_fine = zeroed(nn.Conv3d(len(_PLACES), fine, 3, padding=1, bias=False))
+        self.homogeneity = TargetSpread()
 
     def forward(
-        self, fine: Tensor, middle: Tensor, coarse: Tensor, inside: Tensor, condition: Tensor
+        self, fine: Tensor, middle: Tensor, coarse: Tensor, inside: Tensor, places: Tensor, condition: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Give dose, scale of its error (both ``(B, 1, z, y, x)`` over the highest level) and latent."""
         style = self.style(condition)
+        wishes = condition[:, : len(_PLACES), None, None, None]
+        wished = nn.functional.avg_pool3d(places, 2) * wishes
         inside_middle = coarser(inside)
         context = depth_to_space(self.middle_in(self.coarse(coarse, coarser(inside_middle), style)))
-        features = self.middle(context + middle, inside_middle, style)
+        wished_middle = self.wished_middle(nn.functional.avg_pool3d(wished, 2))
+        features = self.middle(context + middle + wished_middle, inside_middle, style)
         latent = self.latent(features)
-        dose, last = self.decoder(latent, inside, style, fine)
+        dose, last = self.decoder(latent, inside, style, fine + self.wished_fine(wished))
+        dose = self.homogeneity(dose, places[:, :1], wishes[:, :1])
         # the scale is learned from the features as they are: it must not pull on the dose
         spread = nn.functional.softplus(depth_to_space(self.spread(last.detach())) - 3.0)
         return dose, spread, latent

@@ -83,15 +83,14 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
     with torch.no_grad():
         channels = torch.zeros(1, len(CHANNELS), *BOX)
         features = network.encoder(channels)
-    _to_onnx(
-        network.encoder, (channels,), folder / "encoder.onnx", ["channels"], ["fine", "middle", "coarse", "inside"]
-    )
+    names = ["fine", "middle", "coarse", "inside", "places"]
+    _to_onnx(network.encoder, (channels,), folder / "encoder.onnx", ["channels"], names)
     condition = torch.zeros(1, CONDITION_SIZE)
     _to_onnx(
         network.proposer,
         (*features, condition),
         folder / "proposer.onnx",
-        ["fine", "middle", "coarse", "inside", "condition"],
+        [*names, "condition"],
         ["dose", "spread", "latent"],
     )
     _write_yaml(folder / PARAMETERS_NAME, parameters.model_dump(mode="json"))

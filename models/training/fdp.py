@@ -194,7 +194,7 @@ class _Training(Training):
             losses = wish_loss(dose, neutral, sample, wishes)
             parts = [
                 (2.0, losses["homogeneity"]),
-                (0.5, losses["prescription"]),
+                (2.0, losses["prescription"]),
                 (2.0, losses["organs"]),
                 (0.3, losses["elsewhere"]),
             ]

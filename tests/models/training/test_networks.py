@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from models.fdp.blocks import AdaptiveBlock, GroupScale, channels_last, depth_to_space, encoder_block, space_to_depth
-from models.fdp.channels import CHANNELS
+from models.fdp.channels import CHANNELS, ORGANS
 from models.fdp.condition import CONDITION_SIZE
 from models.fdp.network import Fdp, NetworkSettings, inside_of
 from models.fdp.vqvae import VqVae
@@ -38,7 +38,7 @@ def everywhere(x: torch.Tensor) -> torch.Tensor:
 def styled(network: nn.Module) -> None:
     """Give every layer that takes the condition something to say; at the start they say nothing."""
     for name, weight in network.named_parameters():
-        if ".style." in name:
+        if ".style." in name or ".wished_" in name:
             nn.init.normal_(weight, std=0.3)
 
 
@@ -128,16 +128,47 @@ def test_the_network_gives_dose_scale_and_latent_of_every_box_by_itself(
     assert bool((together[1] > 0).all())  # a scale
 
 
-def test_a_condition_changes_nothing_at_the_start_and_the_dose_once_it_was_learned() -> None:
+def conditions(**wishes: float) -> torch.Tensor:
+    condition = torch.zeros(1, CONDITION_SIZE)
+    for name, value in wishes.items():
+        condition[0, 0 if name == "hi" else 1 + ORGANS.index(name)] = value
+    return condition
+
+
+def test_an_organs_wish_changes_nothing_at_the_start_and_the_dose_once_it_was_learned() -> None:
     torch.manual_seed(1)
     network = Fdp(small.NETWORK).eval()
-    wish = torch.zeros(1, CONDITION_SIZE)
-    wish[0, 0] = 1.0
+    wish, none = conditions(Larynx=1.0), conditions()
     with torch.no_grad():
-        assert torch.equal(network(anatomy(), wish)[0], network(anatomy(), torch.zeros_like(wish))[0])
+        assert torch.equal(network(anatomy(), wish)[0], network(anatomy(), none)[0])
         styled(network)
-        difference = network(anatomy(), wish)[0] - network(anatomy(), torch.zeros_like(wish))[0]
+        difference = network(anatomy(), wish)[0] - network(anatomy(), none)[0]
     assert float(difference.abs().max()) > 1e-3
+
+
+def test_a_wish_is_told_where_its_organ_is() -> None:
+    """Only the layers for places are given weights: what an organ that is not there is wished changes nothing."""
+    torch.manual_seed(1)
+    network = Fdp(small.NETWORK).eval()
+    nn.init.normal_(network.proposer.decoder.skip.weight)
+    for layer in (network.proposer.wished_middle, network.proposer.wished_fine):
+        nn.init.normal_(layer.weight)
+    channels = anatomy()
+    channels[:, [CHANNELS.index("Larynx"), CHANNELS.index("target_high")]] = 0.0
+    with torch.no_grad():
+        none = network(channels, conditions())[0]
+        assert torch.equal(network(channels, conditions(Larynx=1.0, hi=1.0))[0], none)
+        assert not torch.equal(network(channels, conditions(Esophagus=1.0))[0], none)
+
+
+def test_without_a_wish_the_places_have_no_say() -> None:
+    torch.manual_seed(1)
+    network = Fdp(small.NETWORK).eval()
+    with torch.no_grad():
+        before = network(anatomy(), conditions())[0]
+        for layer in (network.proposer.wished_middle, network.proposer.wished_fine):
+            nn.init.normal_(layer.weight)
+        assert torch.equal(network(anatomy(), conditions())[0], before)
 
 
 def test_stage_two_starts_with_exactly_the_decoder_of_stage_one() -> None:
@@ -181,6 +212,7 @@ def test_every_weight_learns_from_the_dose_and_its_scale(backbone: Literal["resu
     torch.manual_seed(1)
     network = Fdp(tiny(backbone))
     styled(network)
+    nn.init.normal_(network.proposer.decoder.skip.weight, std=0.3)
     dose, spread, _ = network(anatomy(), torch.randn(1, CONDITION_SIZE))
     (dose.square().mean() + spread.mean()).backward()
     still = {name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()}
