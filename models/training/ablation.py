@@ -78,7 +78,7 @@ def run_arm(arm: Arm, patients: Sequence[Patient], data: Path, out: Path, minute
     checkpoint = train_fdp(patients, folder, settings)
     model_id = f"fdp-{arm.name}-{seed}"
     export_fdp(checkpoint, folder, model_id, patients[::40])
-    scores = evaluate(load_model(model_id, folder), data)
+    scores = evaluate(load_model(model_id, folder, mirror_average=False), data)
     row: dict[str, Any] = {
         "arm": arm.name,
         "seed": seed,
