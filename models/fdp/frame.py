@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,19 +66,30 @@ class Frame:
         spacing_mm, origin_mm = (z.step_mm, y.step_mm, x.step_mm), (x.first_mm, y.first_mm, z.first_mm)
         return Grid.axial(self.shape, spacing_mm, origin_mm, frame_of_reference_uid)
 
-    def boxes(self, values: VoxelArray) -> list[VoxelArray]:
-        """Cut ``(..., z, y, x)`` into the boxes."""
-        return [values[..., start : start + BOX[0], :, :] for start in self.starts]
+    def boxes(self, values: VoxelArray, offset: int = 0) -> list[VoxelArray]:
+        """Cut ``(..., z, y, x)`` into the boxes, each ``offset`` voxels further along every axis."""
+        return [values[(..., *place)] for place in self._places(offset)]
 
-    def joined(self, boxes: list[VoxelArray]) -> VoxelArray:
-        """Put boxes ``(z, y, x)`` together; where two overlap, each counts by its distance from its own end."""
+    def joined(self, boxes: Mapping[int, Sequence[VoxelArray]]) -> VoxelArray:
+        """Put boxes ``(z, y, x)`` together that were cut at one or several offsets, given by offset.
+
+        Where two of one offset overlap, each counts by its distance from its own end; several offsets count alike where
+        they reach. There is nothing where none does.
+        """
         ramp = np.minimum(np.arange(1, BOX[0] + 1), np.arange(BOX[0], 0, -1)).astype(np.float32)[:, None, None]
-        total = np.zeros(self.shape, dtype=np.float32)
-        weight = np.zeros((self.shape[0], 1, 1), dtype=np.float32)
-        for start, box in zip(self.starts, boxes, strict=True):
-            total[start : start + BOX[0]] += ramp * box
-            weight[start : start + BOX[0]] += ramp
-        return total / weight
+        total, offsets = np.zeros(self.shape, dtype=np.float32), np.zeros(self.shape, dtype=np.float32)
+        for offset, parts in boxes.items():
+            sums, weights = np.zeros(self.shape, dtype=np.float32), np.zeros(self.shape, dtype=np.float32)
+            for place, box in zip(self._places(offset), parts, strict=True):
+                sums[place] += ramp * box
+                weights[place] += ramp
+            total += np.divide(sums, weights, out=sums, where=weights > 0)
+            offsets += weights > 0
+        return total / np.maximum(offsets, 1.0)
+
+    def _places(self, offset: int) -> list[tuple[slice, slice, slice]]:
+        across = [slice(offset, offset + n) for n in BOX[1:]]
+        return [(slice(start + offset, start + offset + BOX[0]), across[0], across[1]) for start in self.starts]
 
 
 def frame_of(anatomy: Anatomy, margin_voxels: tuple[int, int, int] = (0, 0, 0)) -> Frame:
@@ -86,7 +98,7 @@ def frame_of(anatomy: Anatomy, margin_voxels: tuple[int, int, int] = (0, 0, 0)) 
     Parameters
     ----------
     margin_voxels
-        Voxels more on each side along z, y, x: room for training to shift its boxes.
+        Voxels more on each side along z, y, x: room to shift the boxes.
 
     Raises
     ------

@@ -166,9 +166,11 @@ class TestMirror:
         networks = KnownNetworks()
         prepared(networks, usual(), mirror_average=True)
         plain, mirrored = networks.encoded
-        np.testing.assert_array_equal(mirrored, plain[:, list(MIRRORED)][..., ::-1])
+        back = mirrored[..., ::-1]  # two voxels further on along every axis than the plain one
+        both = plain[..., 2:, 2:, 2:], back[..., :-2, :-2, :-2]
+        np.testing.assert_array_equal(both[1], both[0][:, list(MIRRORED)])
         left, right = CHANNELS.index("Parotid_L"), CHANNELS.index("Parotid_R")
-        np.testing.assert_array_equal(mirrored[0, left], plain[0, right][..., ::-1])
+        np.testing.assert_array_equal(both[1][0, left], both[0][0, right])
         assert plain[0, left].any()
         assert (plain[0, left] != plain[0, right]).any()
 
@@ -202,13 +204,17 @@ class TestMirror:
         np.testing.assert_allclose(both.dose_gy[dosed], 0.4 * 70.0, rtol=0.06)
 
     def test_a_network_that_favours_one_side_is_evened_out(self) -> None:
-        """More dose to the right of the picture, of whatever view: in the mean of both there is no more of it."""
+        """More dose to the right of the picture, of whatever view: in the mean of both there is no more of it.
+
+        The mirrored box lies two voxels further on, so that all doses are higher by half of what those two make.
+        """
         ramp = np.broadcast_to(np.linspace(0.2, 0.8, BOX[2], dtype=np.float32), BOX)
+        middle = 0.5 + (ramp[0, 0, 1] - ramp[0, 0, 0])
         got = usual_prepared(KnownNetworks(lambda *_: ramp, lambda *_: ramp), True).estimate(NEUTRAL)
         inside = (usual().body.values == 1) & within_frame(usual())
         assert got.uncertainty_gy is not None
-        np.testing.assert_allclose(got.dose_gy[inside], 35.0, atol=0.01)
-        np.testing.assert_allclose(got.uncertainty_gy[inside], 52.5, atol=0.01)
+        np.testing.assert_allclose(got.dose_gy[inside], 70.0 * middle, atol=0.01)
+        np.testing.assert_allclose(got.uncertainty_gy[inside], 105.0 * middle, atol=0.01)
 
     def test_the_answer_to_the_mirrored_view_is_turned_back(self) -> None:
         """Only the mirrored view speaks: its dose at the left of the picture is the patient's right."""

@@ -150,7 +150,7 @@ class TestJoined:
         field = np.random.default_rng(0).random(self.FRAME.shape, dtype=np.float32)
         boxes = self.FRAME.boxes(field)
         assert [box.shape for box in boxes] == [BOX] * 4
-        np.testing.assert_allclose(self.FRAME.joined(boxes), field, rtol=1e-5)
+        np.testing.assert_allclose(self.FRAME.joined({0: boxes}), field, rtol=1e-5)
 
     def test_channels_are_cut_along_z(self) -> None:
         field = np.broadcast_to(np.arange(225, dtype=np.float32)[None, :, None, None], (2, *self.FRAME.shape))
@@ -161,7 +161,7 @@ class TestJoined:
     def test_where_boxes_disagree_the_nearer_to_its_middle_counts_more_and_there_is_no_step(self) -> None:
         """Boxes of 0, 1, 0, 1: along z each share is between, and no slice differs from the next by a jump."""
         boxes = [np.full(BOX, float(number % 2), dtype=np.float32) for number in range(4)]
-        along = self.FRAME.joined(boxes)[:, 10, 20]
+        along = self.FRAME.joined({0: boxes})[:, 10, 20]
         # slice 60: 36 from the far end of box 0, 18 from the near end of box 1
         assert along[60] == pytest.approx(18 / (36 + 18))
         assert along[:43].tolist() == [0.0] * 43
@@ -169,9 +169,24 @@ class TestJoined:
         assert np.abs(np.diff(along)).max() < 0.06
         assert 0.0 <= along.min() <= along.max() <= 1.0
 
+    def test_boxes_of_two_offsets_count_alike_where_both_reach_and_alone_where_one_does(self) -> None:
+        """In a frame with a voxel more on each side: ones from its beginning, threes from two voxels further on."""
+        roomy = Frame((Axis(0.0, 3.0, 227), Axis(0.0, 4.0, 82), Axis(0.0, 4.0, 106)), self.FRAME.starts, (0.0, 0.0, 0.0))
+        field = np.random.default_rng(0).random(roomy.shape, dtype=np.float32)
+        cut = {offset: roomy.boxes(field, offset) for offset in (0, 2)}
+        # in the corners between the beginning of the one and the end of the other there is neither
+        anywhere = np.zeros(roomy.shape, dtype=bool)
+        anywhere[:-2, :-2, :-2] = anywhere[2:, 2:, 2:] = True
+        np.testing.assert_allclose(roomy.joined(cut), np.where(anywhere, field, 0.0), rtol=1e-5)
+        levels = {offset: [np.full(BOX, 1.0 + offset, dtype=np.float32)] * 4 for offset in (0, 2)}
+        along = roomy.joined(levels)[:, 40, 50]
+        assert along[:2].tolist() == [1.0, 1.0]
+        assert along[-2:].tolist() == [3.0, 3.0]
+        np.testing.assert_allclose(along[2:-2], 2.0, rtol=1e-6)
+
     def test_a_box_too_few_is_not_joined(self) -> None:
         with pytest.raises(ValueError, match="shorter"):
-            self.FRAME.joined([np.zeros(BOX, dtype=np.float32)] * 3)
+            self.FRAME.joined({0: [np.zeros(BOX, dtype=np.float32)] * 3})
 
 
 class TestTooLarge:
