@@ -1,9 +1,9 @@
 """What the last steps of a minimization say of the function, and where by them it is lowest.
 
 The steps make a parabola in as many dimensions as there are beamlets (limited-memory BFGS in its compact form: Byrd,
-Nocedal and Schnabel, Math Prog 63:129, 1994). Its lowest point is sought where no fluence is negative, as functions that
-cost more than the parabola deserve (Schmidt et al., AISTATS 2009, PMLR 5:456). A method that forgets the bounds until a
-step runs into them takes half as many evaluations again.
+Nocedal and Schnabel, Math Prog 63:129, 1994). Its lowest point is sought among fluences that are not negative: a
+function that takes long to evaluate deserves as much (Schmidt et al., AISTATS 2009, PMLR 5:456). Steps that know of the
+bounds only when they run into them are a third more.
 """
 
 from __future__ import annotations
@@ -48,17 +48,21 @@ class Parabola:
     """
 
     def __init__(self, pairs: Sequence[Pair], flatness: FloatArray) -> None:
-        moved, turned = np.stack([one for one, _ in pairs]), np.stack([other for _, other in pairs])
-        last = turned[-1]
-        self._diagonal = float(last @ (flatness * last)) / flatness
+        last = pairs[-1][1]
+        # in this unit of each fluence the parabola bends by 1 along each, but for what the steps say
+        self._unit = np.sqrt(flatness / float(last @ (flatness * last)))
+        moved = np.stack([one for one, _ in pairs]) / self._unit
+        turned = np.stack([other for _, other in pairs]) * self._unit
         products = moved @ turned.T
-        lower, bent = np.tril(products, -1), moved * self._diagonal
-        self._middle = np.block([[-np.diag(np.diag(products)), lower.T], [lower, moved @ bent.T]])
-        self._sides = np.concatenate([turned, bent])
+        lower = np.tril(products, -1)
+        self._middle = np.block([[-np.diag(np.diag(products)), lower.T], [lower, moved @ moved.T]])
+        self._sides = np.concatenate([turned, moved])
 
     def turn(self, way: FloatArray) -> FloatArray:
         """Give by how much the gradient turns on a way ``(n,)``."""
-        return self._diagonal * way - np.linalg.solve(self._middle, self._sides @ way) @ self._sides
+        straight = way / self._unit
+        bent: FloatArray = straight - np.linalg.solve(self._middle, self._sides @ straight) @ self._sides
+        return bent / self._unit
 
     def way_down(self, here: FloatArray, gradient: FloatArray) -> FloatArray:
         """Give the way from a fluence to the lowest point at which none is negative.
@@ -68,11 +72,10 @@ class Parabola:
         that it would raise are let go.
         """
         held = (here <= 0.0) & (gradient >= 0.0)
-        way = np.where(held, -here, 0.0)
         for _ in range(_ROUNDS):
-            to_zero = np.where(held, -here, 0.0)
-            turned = self.turn(to_zero) if to_zero.any() else 0.0
-            way = to_zero + self._newton(~held, -(gradient + turned))
+            way = np.where(held, -here, 0.0)
+            slope = gradient + self.turn(way)
+            way[~held] = self._newton(~held, -slope)
             to_hold = np.where(held, gradient + self.turn(way) > 0.0, here + way < 0.0)
             if (to_hold == held).all():
                 break
@@ -80,10 +83,8 @@ class Parabola:
         return np.maximum(way, -here)
 
     def _newton(self, free: NDArray[np.bool_], downhill: FloatArray) -> FloatArray:
-        """Give the way on which the gradient of the free beamlets turns by ``downhill``, the others standing still."""
-        sides, diagonal = self._sides[:, free], self._diagonal[free]
-        straight = downhill[free] / diagonal
-        inner = self._middle - (sides / diagonal) @ sides.T
-        way = np.zeros_like(downhill)
-        way[free] = straight + np.linalg.solve(inner, sides @ straight) @ sides / diagonal
-        return way
+        """Give the way of the free beamlets on which their gradient turns by ``downhill``, while the others stand."""
+        sides, unit = self._sides[:, free], self._unit[free]
+        straight = downhill[free] * unit
+        inner = self._middle - sides @ sides.T
+        return np.asarray((straight + np.linalg.solve(inner, sides @ straight) @ sides) * unit)

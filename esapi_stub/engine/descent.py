@@ -82,9 +82,7 @@ def descend(here: FloatArray, point: Point, flatness: FloatArray, pairs: deque[P
         here, value, gradient, accepted = there, new_value, new_gradient, True
 
 
-def _way_down(
-    here: FloatArray, gradient: FloatArray, flatness: FloatArray, pairs: Sequence[Pair]
-) -> FloatArray | None:
+def _way_down(here: FloatArray, gradient: FloatArray, flatness: FloatArray, pairs: Sequence[Pair]) -> FloatArray | None:
     """Give the way to where the steps say that the function is lowest; None where they say nothing of use."""
     if not pairs:
         return None

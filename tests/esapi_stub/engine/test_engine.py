@@ -227,8 +227,11 @@ def test_an_engine_that_planned_a_case_before_does_not_take_it_for_the_next(what
     first = replace(PROBLEM, beams=(beam("A", 30.0),))
     moved = box_structure(2, "PTV", "target", (5.0, -25.0, 25.0), (10.0, 10.0, 10.0))
     air = CtVolume(np.where(np.arange(36) < 18, -1000.0, first.ct.values).astype(np.float32), first.ct.grid)
-    changes = {"target": {"structures": (BODY, moved, ORGAN)}, "CT": {"ct": air}, "position": {"patient_position": "FFP"}}
-    changed = replace(first, **changes[what])  # type: ignore[arg-type]
+    changed = {
+        "target": replace(first, structures=(BODY, moved, ORGAN)),
+        "CT": replace(first, ct=air),
+        "position": replace(first, patient_position="FFP"),
+    }[what]
     used = PencilBeamEngine(SETTINGS)
     before, after, fresh = (
         engine.optimize(problem, max_iterations=1).dose
