@@ -62,7 +62,7 @@ class Parabola:
         """Give by how much the gradient turns on a way ``(n,)``."""
         straight = way / self._unit
         bent: FloatArray = straight - np.linalg.solve(self._middle, self._sides @ straight) @ self._sides
-        return bent / self._unit
+        return np.asarray(bent / self._unit)
 
     def way_down(self, here: FloatArray, gradient: FloatArray) -> FloatArray:
         """Give the way from a fluence to the lowest point at which none is negative.
@@ -80,7 +80,7 @@ class Parabola:
             if (to_hold == held).all():
                 break
             held = to_hold
-        return np.maximum(way, -here)
+        return np.asarray(np.maximum(way, -here))
 
     def _newton(self, free: NDArray[np.bool_], downhill: FloatArray) -> FloatArray:
         """Give the way of the free beamlets on which their gradient turns by ``downhill``, while the others stand."""

@@ -176,7 +176,8 @@ class _Together:
 
     def doses(self, fluences: FloatArray) -> list[FloatArray]:
         """Give the dose that each function sees."""
-        return [dose[place] for dose, place in zip(self._products.dose(fluences), self._places, strict=True)]
+        doses = self._products.dose(fluences)
+        return [doses[plan, place] for plan, place in enumerate(self._places)]
 
     def evaluate(
         self, fluences: FloatArray, more_gy: Sequence[FloatArray | float] | None = None
