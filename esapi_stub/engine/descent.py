@@ -1,34 +1,28 @@
 """A projected quasi-Newton method for one function of a fluence that must not be negative.
 
-Limited-memory BFGS (Nocedal, Math Comp 35:773, 1980) on the beamlets that are free to move, with a backtracking search
-along the projected path (Bertsekas, SIAM J Control Optim 20:221, 1982). It is a coroutine: who drives it evaluates the
-function.
+Each step goes towards where the steps before it say that the function is lowest (:mod:`esapi_stub.engine.curvature`),
+shortened until the function falls (Bertsekas, SIAM J Control Optim 20:221, 1982). It is a coroutine: who drives it
+evaluates the function.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
+from esapi_stub.engine.curvature import Pair, Parabola, pair
 
-__all__ = ["Descent", "Pair", "Point", "descend"]
+__all__ = ["Descent", "Point", "descend"]
 
 _SUFFICIENT_DECREASE = 1e-4
 """Part of the decrease that the gradient promises, below which a step is shortened (Armijo)."""
 
 _SHORTEST_STEP = 1e-12
 """Where rounding has eaten what a step could gain."""
-
-_LEAST_CURVATURE = 1e-10
-"""Cosine between a step and the turn of the gradient on it, below which the step says nothing of the Hessian."""
-
-Pair: TypeAlias = tuple[FloatArray, FloatArray]
-"""A step, and by how much the gradient turned on it."""
 
 Point: TypeAlias = tuple[float, FloatArray]
 """Value of a function at a fluence, and its gradient ``(n,)``."""
@@ -62,8 +56,8 @@ def descend(here: FloatArray, point: Point, flatness: FloatArray, pairs: deque[P
             return
         # the way to the minimum of a parabola that reaches 0, for want of anything better
         steepest *= 2.0 * value / fall
-        direction = _quasi_newton(downhill, free, flatness, pairs)
-        if direction is None or float(direction @ gradient) >= 0.0:
+        direction = _way_down(here, gradient, flatness, pairs)
+        if direction is None:
             direction = steepest
             pairs.clear()
         step = 1.0
@@ -82,32 +76,18 @@ def descend(here: FloatArray, point: Point, flatness: FloatArray, pairs: deque[P
                     return
                 pairs.clear()
                 direction, step = steepest, 1.0
-        pairs.append((there - here, new_gradient - gradient))
+        told = pair(there - here, new_gradient - gradient)
+        if told is not None:
+            pairs.append(told)
         here, value, gradient, accepted = there, new_value, new_gradient, True
 
 
-def _quasi_newton(
-    downhill: FloatArray, free: NDArray[np.bool_], flatness: FloatArray, pairs: Iterable[Pair]
-) -> FloatArray | None:
-    """Apply the inverse Hessian that the steps suggest among the free beamlets (the two-loop recursion).
-
-    Before any step it is taken for diagonal, and proportional to the flatness. What the steps say of beamlets that are
-    now held at 0 is left out; with it, the method takes twice the steps. None where they say nothing of the others.
-    """
-    kept = []
-    for moved, turned in pairs:
-        moved, turned = moved * free, turned * free
-        curvature = float(moved @ turned)
-        if curvature > _LEAST_CURVATURE * float(np.linalg.norm(moved) * np.linalg.norm(turned)):
-            kept.append((moved, turned, curvature))
-    if not kept:
+def _way_down(here: FloatArray, gradient: FloatArray, flatness: FloatArray, pairs: Sequence[Pair]) -> FloatArray | None:
+    """Give the way to where the steps say that the function is lowest; None where they say nothing of use."""
+    if not pairs:
         return None
-    direction, factors = downhill.copy(), []
-    for moved, turned, curvature in reversed(kept):
-        factors.append(float(moved @ direction) / curvature)
-        direction -= factors[-1] * turned
-    _, turned, curvature = kept[-1]
-    direction *= flatness * (curvature / float(turned @ (flatness * turned)))
-    for (moved, turned, curvature), factor in zip(kept, reversed(factors), strict=True):
-        direction += (factor - float(turned @ direction) / curvature) * moved
-    return direction * free
+    try:
+        way = Parabola(pairs, flatness).way_down(here, gradient)
+    except np.linalg.LinAlgError:
+        return None
+    return way if float(way @ gradient) < 0.0 else None

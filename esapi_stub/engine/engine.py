@@ -168,16 +168,18 @@ class PencilBeamEngine:
         return prepared.influence.dose(_joined(prepared, fluence))
 
     def _prepare(self, problem: PlanningProblem) -> _Prepared:
-        if self._last is not None and self._last.serves(problem):
-            return self._last
+        last = self._last  # read once: another thread may put its own patient there
+        if last is not None and last.serves(problem):
+            return last
         aims = _aims(problem, self._settings.arc_spacing_deg)
         patient = patient_on_grid(problem.ct, problem.structures, self._settings.dose_grid_mm)
         whole = self._influence(patient, [aim.direction for aim in aims])
         collimator_mm = _in_collimator(whole, aims, problem.patient_position)
         kept = _within_jaws(whole, aims, collimator_mm)
         influence = whole if kept.all() else whole.only(kept)
-        self._last = _Prepared(problem, patient, aims, influence, collimator_mm[kept])
-        return self._last
+        prepared = _Prepared(problem, patient, aims, influence, collimator_mm[kept])
+        self._last = prepared
+        return prepared
 
     def _influence(self, patient: PlanningPatient, directions: Sequence[BeamDirection]) -> DoseInfluence:
         """Read the influence from the cache, or compute it and put it there."""

@@ -145,10 +145,11 @@ class _Surroundings:
         parts = [function.part(look.kept) for function, look in zip(functions, looks, strict=True)]
         self._together = _Together(products, parts)
         self._here = np.stack([look.fluence for look in looks])
-        _, strong_gy = self._together.evaluate(self._here)
         self._weak_gy = [
-            look.dose_gy[np.searchsorted(function.voxels, part.voxels)] - strong
-            for look, function, part, strong in zip(looks, functions, parts, strong_gy, strict=True)
+            look.dose_gy[np.searchsorted(function.voxels, part.voxels)] - strong_gy
+            for look, function, part, strong_gy in zip(
+                looks, functions, parts, self._together.doses(self._here), strict=True
+            )
         ]
         points, _ = self._together.evaluate(self._here, self._weak_gy)
         self._weak_slope = [look.point[1] - slope for look, (_, slope) in zip(looks, points, strict=True)]
@@ -171,15 +172,20 @@ class _Together:
         self._functions = functions
         self._places = [np.searchsorted(voxels, function.voxels) for function in functions]
         self._products = products.part(voxels)
+        self._rows = len(voxels)
+
+    def doses(self, fluences: FloatArray) -> list[FloatArray]:
+        """Give the dose that each function sees."""
+        doses = self._products.dose(fluences)
+        return [doses[plan, place] for plan, place in enumerate(self._places)]
 
     def evaluate(
         self, fluences: FloatArray, more_gy: Sequence[FloatArray | float] | None = None
     ) -> tuple[list[Point], list[FloatArray]]:
         """Give values and gradients, and the doses that each function sees: those of the fluences and some more."""
-        doses = self._products.dose(fluences)
         more_gy = more_gy or [0.0] * len(self._functions)
-        seen = [doses[plan, place] + more for plan, (place, more) in enumerate(zip(self._places, more_gy, strict=True))]
-        values, slopes = [], np.zeros_like(doses)
+        seen = [dose + more for dose, more in zip(self.doses(fluences), more_gy, strict=True)]
+        values, slopes = [], np.zeros((len(self._functions), self._rows))
         for plan, (function, place) in enumerate(zip(self._functions, self._places, strict=True)):
             value, slopes[plan, place] = function(seen[plan])
             values.append(value)

@@ -86,6 +86,8 @@ ARMS: Mapping[str, Arm] = {
     ),
     "mean only": Arm(ExtractionSettings(volumes_percent=(), mean_objective_for=ALL_ORGANS)),
     "margin of 3 %": Arm(ExtractionSettings(margin_percent=3.0)),
+    "mean of all": Arm(ExtractionSettings(mean_objective_for=ALL_ORGANS)),
+    "also in targets": Arm(ExtractionSettings(overlap_percent=100.0)),
     "no ring": Arm(ExtractionSettings(ring_volumes_percent=())),
     "organs weigh twice": Arm(ExtractionSettings(organ_total_priority=100.0)),
     "second pass": Arm(second_pass=True),

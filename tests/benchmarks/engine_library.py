@@ -47,7 +47,7 @@ class Setting:
 
 THOROUGH = "to the end"
 SETTINGS = {
-    THOROUGH: Setting(7.0, 5.0, StoppingRule(max_iterations=400, relative_decrease=1e-4)),
+    THOROUGH: Setting(7.0, 5.0, StoppingRule(max_iterations=1000, relative_decrease=1e-5)),
     "default": Setting(7.0, 5.0, StoppingRule()),
     "0.5 %": Setting(7.0, 5.0, StoppingRule(relative_decrease=5e-3)),
     "2 %": Setting(7.0, 5.0, StoppingRule(relative_decrease=2e-2)),

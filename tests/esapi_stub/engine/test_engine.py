@@ -196,6 +196,51 @@ def test_the_influence_is_computed_once_for_a_case(tmp_path: Path, monkeypatch: 
         PencilBeamEngine(settings).optimize(problem)
 
 
+class Shared(PencilBeamEngine):
+    """An engine with which another thread plans another patient whenever this one looks away."""
+
+    def __init__(self, remembered: Sequence[object]) -> None:
+        self._remembered = list(remembered)
+        super().__init__(SETTINGS)
+
+    @property
+    def _last(self) -> object:
+        return self._remembered.pop(0) if len(self._remembered) > 1 else self._remembered[0]
+
+    @_last.setter
+    def _last(self, value: object) -> None:
+        """Give way to the other thread's."""
+
+
+@needs_pyradplan
+def test_threads_that_share_an_engine_get_their_own_patients() -> None:
+    mine = replace(PROBLEM, beams=(beam("A", 0.0),))
+    other = PencilBeamEngine(SETTINGS)._prepare(replace(PROBLEM, beams=(beam("B", 120.0),)))
+    made = Shared([None, other])._prepare(mine)
+    assert made.problem is mine
+    assert Shared([made, other])._prepare(mine) is made
+
+
+@needs_pyradplan
+@pytest.mark.parametrize("what", ["target", "CT", "position"])
+def test_an_engine_that_planned_a_case_before_does_not_take_it_for_the_next(what: str) -> None:
+    first = replace(PROBLEM, beams=(beam("A", 30.0),))
+    moved = box_structure(2, "PTV", "target", (5.0, -25.0, 25.0), (10.0, 10.0, 10.0))
+    air = CtVolume(np.where(np.arange(36) < 18, -1000.0, first.ct.values).astype(np.float32), first.ct.grid)
+    changed = {
+        "target": replace(first, structures=(BODY, moved, ORGAN)),
+        "CT": replace(first, ct=air),
+        "position": replace(first, patient_position="FFP"),
+    }[what]
+    used = PencilBeamEngine(SETTINGS)
+    before, after, fresh = (
+        engine.optimize(problem, max_iterations=1).dose
+        for engine, problem in ((used, first), (used, changed), (PencilBeamEngine(SETTINGS), changed))
+    )
+    np.testing.assert_array_equal(after.values, fresh.values)
+    assert np.abs(after.values - before.values).max() > 1.0
+
+
 @needs_pyradplan
 @pytest.mark.parametrize(
     "others", [(beam("A", 0.0), beam("B", 120.0)), (beam("A", 1.0), beam("B", 120.0), beam("C", 240.0))]
