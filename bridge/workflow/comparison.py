@@ -160,8 +160,9 @@ def _notice(work: Reimport) -> list[Finding]:
     if work.follows:
         return []
     message = (
-        "The plan of the dose that came back does not name the exported plan as its predecessor: nothing but the "
-        "structure set links the two, and it may have been made for other objectives."
+        "The plan of the dose that came back does not name the exported plan as its predecessor, and no receipt of "
+        "Eclipse says that it got these objectives: nothing but the structure set links the two, and it may have been "
+        "made for others."
     )
     return [Finding("plan-not-linked", "warning", message)]
 

@@ -11,17 +11,17 @@ Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.ecl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from bridge.workflow import jobs
 from bridge.workflow.approved import unchanged_objectives
-from bridge.workflow.schema import AnswerRow, HandOverRow
+from bridge.workflow.schema import AnswerRow, ArtifactRow, HandOverRow, JobRow
 from objective_extraction.approval import Approval
 from objective_extraction.objective_set import ObjectiveSet
 
@@ -35,6 +35,7 @@ __all__ = [
     "is_owed",
     "known_objectives",
     "newest_hand_over",
+    "predictions_in",
     "queue",
     "try_again",
     "with_objectives",
@@ -176,6 +177,31 @@ def answers_of(session: Session, hand_over_id: int) -> Sequence[AnswerRow]:
     """Give what was answered to a hand-over, in the order in which it was taken in."""
     query = select(AnswerRow).where(AnswerRow.hand_over_id == hand_over_id).order_by(AnswerRow.id)
     return list(session.scalars(query))
+
+
+def predictions_in(session: Session, plan_uids: Collection[str]) -> Mapping[str, int]:
+    """Give the prediction whose objectives a plan in Eclipse got last, as the receipts say that were taken in.
+
+    Parameters
+    ----------
+    plan_uids
+        Of plans; those that no receipt names are left out.
+
+    Returns
+    -------
+    mapping of str to int
+        Plan UID to the row number of the job.
+    """
+    named = AnswerRow.receipt["plan_uid"].as_string()
+    query = (
+        select(named, JobRow.id)
+        .join(HandOverRow, HandOverRow.id == AnswerRow.hand_over_id)
+        .join(JobRow, JobRow.case_id == HandOverRow.case_id)
+        .join(ArtifactRow, and_(ArtifactRow.job_id == JobRow.id, ArtifactRow.sha256 == HandOverRow.sha256))
+        .where(AnswerRow.state == "applied", named.in_(list(plan_uids)))
+        .order_by(AnswerRow.created_utc, AnswerRow.id)
+    )
+    return dict(iter(session.execute(query)))  # of two for one plan the later one holds
 
 
 def _is_superseded(session: Session, row: HandOverRow) -> bool:

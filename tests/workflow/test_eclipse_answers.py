@@ -10,7 +10,7 @@ import pytest
 
 from bridge.rt.errors import StorageFailure
 from bridge.tps.eclipse import EclipseFolder
-from bridge.workflow import eclipse_answers
+from bridge.workflow import eclipse_answers, hand_overs, jobs
 from bridge.workflow.eclipse_answers import EclipseAnswers
 from bridge.workflow.store import Store
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
@@ -47,6 +47,17 @@ def test_an_applied_receipt_is_taken_in_once(room: Room) -> None:
     assert event.detail["message"] == APPLIED
     assert room.state() == ("delivered", f"objectives to Eclipse: {APPLIED}")
     assert [(one.file, one.state, one.message) for one in room.line().answers] == [("receipt.json", "applied", APPLIED)]
+
+
+def test_an_accepted_receipt_says_which_prediction_a_plan_got(room: Room) -> None:
+    room.answered(**REFUSED)
+    with room.store.transaction() as session:
+        assert hand_overs.predictions_in(session, ["2.25.7"]) == {}
+    room.answered(**LATER)
+    with room.store.transaction() as session:
+        done = jobs.last_done(session, room.id)
+        assert done is not None
+        assert hand_overs.predictions_in(session, ["2.25.7", "2.25.8"]) == {"2.25.7": done[0].id}
 
 
 def test_a_refusal_says_why_and_a_later_run_may_apply(room: Room) -> None:
