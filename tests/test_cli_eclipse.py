@@ -77,7 +77,7 @@ def test_a_folder_that_was_removed_is_said_and_written_again_when_it_is_asked_fo
     folder = EclipseFolder(site / "share").folder_of(GIVEN)
     shutil.rmtree(folder)
     assert hand_over(site) == 3
-    assert "was removed from the drop folder before a plan got the objectives" in capsys.readouterr().err
+    assert "was removed from the drop folder, and no receipt says that a plan got them" in capsys.readouterr().err
     assert not folder.exists(), "somebody may have meant to withdraw them"
     assert hand_over(site) == 0
     assert read_approved(folder / "objectives.json")[0] == GIVEN

@@ -109,7 +109,7 @@ class EclipseAnswers:
         return ""
 
     def _miss(self, hand_over: HandOver, folder: str) -> None:
-        """Say once that a folder was removed before a plan got its objectives.
+        """Say once that a folder was removed before a receipt of a plan that got its objectives was taken in.
 
         It is not written again by itself: somebody may have meant to withdraw them.
         """
@@ -118,7 +118,7 @@ class EclipseAnswers:
             if row.state != "delivered":
                 return
             row.state, row.finished_utc = "failed", datetime.now(UTC)
-            row.message = f"{folder} was removed from the drop folder before a plan got the objectives"
+            row.message = f"{folder} was removed from the drop folder, and no receipt says that a plan got them"
             session.flush()
             logger.warning("case %s: %s", row.case_id or "-", row.message)
             audit.append(

@@ -3,7 +3,7 @@
 ::
 
     pending ──> delivered        the folder is written; every answer that is taken in is a row of its own
-       └─> failed <──┘           refused, given up, or removed before a plan got the objectives
+       └─> failed <──┘           refused, given up, or removed before a receipt said that a plan got them
 
 Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.eclipse_courier` writes to it,
 :mod:`bridge.workflow.eclipse_answers` reads from it.

@@ -86,11 +86,11 @@ def plans_from_outside(session: Session, instances: Sequence[StoredInstance]) ->
 
 
 def _filled_with_ours(session: Session, plan_uids: Sequence[str]) -> set[str]:
-    """Give the plans that got our objectives in Eclipse, but for those that these objectives were made with."""
+    """Give the plans that got our objectives in Eclipse, but for those that were an input before: these stay one."""
     return {
         uid
         for uid, job_id in hand_overs.predictions_in(session, plan_uids).items()
-        if not hashes_of(session, uid).intersection(jobs.done_by(session, job_id)[0].inputs)
+        if not hashes_of(session, uid) & jobs.inputs_beside(session, job_id)
     }
 
 

@@ -187,7 +187,7 @@ def test_a_folder_that_is_removed_before_a_plan_got_the_objectives_is_missed_onc
     again(room)
     (event,) = room.events("hand-over-removed")
     assert (event.case_id, event.detail["folder"]) == (room.id, room.handed.name)
-    missed = f"{room.handed.name} was removed from the drop folder before a plan got the objectives"
+    missed = f"{room.handed.name} was removed from the drop folder, and no receipt says that a plan got them"
     assert room.state() == ("failed", f"not delivered to Eclipse: {missed}")
     assert caplog.text.count(missed) == 1
     room.courier().run_once()
