@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_a_folder_that_is_away_is_a_failure_and_one_with_something_else_a_refusa
     path.write_text(path.read_text().replace("70.5", "60.5"))
     assert hand_over(site) == 3
     assert "changed after they were written" in capsys.readouterr().err
+
+
+def test_a_folder_that_was_removed_is_said_and_written_again_when_it_is_asked_for_once_more(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hand_over(site) == 0
+    folder = EclipseFolder(site / "share").folder_of(GIVEN)
+    shutil.rmtree(folder)
+    assert hand_over(site) == 3
+    assert "was removed from the drop folder, and no receipt says that a plan got them" in capsys.readouterr().err
+    assert not folder.exists(), "somebody may have meant to withdraw them"
+    assert hand_over(site) == 0
+    assert read_approved(folder / "objectives.json")[0] == GIVEN
 
 
 def test_what_was_changed_since_it_was_written_is_refused(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

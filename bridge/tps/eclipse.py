@@ -19,7 +19,7 @@ from bridge.rt.errors import ApprovalRefusal, StorageFailure
 from bridge.rt.whole_file import sync_folder, write_whole
 from bridge.tps.receipt import Receipt, read_receipt
 from objective_extraction.approval import Approval
-from objective_extraction.eclipse_template import template_findings, write_template
+from objective_extraction.eclipse_template import template_findings, template_xml, write_template
 from objective_extraction.objective_json import read_approved, write_objective_set
 from objective_extraction.objective_set import ObjectiveSet
 
@@ -104,7 +104,7 @@ class EclipseFolder:
         ApprovalRefusal
             What lies in the folder is something else, or the approval is for other objectives.
         StorageFailure
-            The folder cannot be written.
+            The folder cannot be written; the one that it lies in is never made.
         """
         if approval is not None:
             approval.require_for(objectives.sha256)
@@ -118,10 +118,10 @@ class EclipseFolder:
                 "hand-over", f"The hand-over cannot be written: {error.strerror}.", folder=folder.name
             ) from error
         found, approved = read_approved(folder / OBJECTIVES_FILE)
-        if found.sha256 != objectives.sha256:
+        if found.sha256 != objectives.sha256 or _template_in(folder) != template_xml(objectives):
             raise ApprovalRefusal(
                 "objectives-changed",
-                "The hand-over folder holds other objectives than its name says.",
+                "The hand-over folder holds other objectives, or another template, than its name says.",
                 folder=folder.name,
             )
         if approval is not None and approved is None:
@@ -150,7 +150,7 @@ class EclipseFolder:
     def _write(self, objectives: ObjectiveSet, approval: Approval | None, folder: Path) -> None:
         part = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.part")
         try:
-            part.mkdir(parents=True)
+            part.mkdir()
             write_objective_set(objectives, part / OBJECTIVES_FILE, approval)
             write_template(objectives, part / TEMPLATE_FILE)
             os.replace(part, folder)
@@ -189,6 +189,18 @@ def _is_applied(folder: Path) -> bool:
         return Receipt.model_validate_json((folder / RECEIPT_FILE).read_bytes()).state == "applied"
     except (OSError, ValidationError):
         return False  # what is no receipt says nothing that a new one would hide
+
+
+def _template_in(folder: Path) -> bytes:
+    """Give the template of a hand-over; nothing where it was removed."""
+    try:
+        return (folder / TEMPLATE_FILE).read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise StorageFailure(
+            "hand-over", f"The hand-over cannot be read: {error.strerror}.", folder=folder.name
+        ) from error
 
 
 def _first_approval(first: Approval | None, later: Approval | None) -> Sequence[str]:

@@ -17,6 +17,7 @@ from bridge.tps.plan_content import OPERATORS, normal_tissue_in
 from bridge.tps.receipt import Outcome, Receipt
 from bridge.tps.terms import Term, terms, words
 from esapi_stub.application import Application, Database, StoredStructureSet
+from esapi_stub.optimization import OptimizationObjective
 from esapi_stub.plan import ExternalPlanSetup
 from esapi_stub.rules import HostException
 from esapi_stub.structure_set import SegmentVolume, Structure
@@ -134,17 +135,23 @@ class EsapiPort:
         structure, asked = self._structure_of(objective, made), terms(objective)
         if not asked:
             raise _Refused("the line is at 0 Gy wherever it is sampled, and a point at 0 Gy cannot be asked for")
-        for term in asked:
-            self._add_term(structure, term)
+        landed: list[OptimizationObjective] = []
+        try:
+            for term in asked:
+                landed.append(self._add_term(structure, term))
+        except HostException:
+            # a line that the receipt calls refused must not be in the plan in part
+            for one in landed:
+                self._plan.OptimizationSetup.RemoveObjective(one)
+            raise
 
-    def _add_term(self, structure: Structure, term: Term) -> None:
+    def _add_term(self, structure: Structure, term: Term) -> OptimizationObjective:
         setup, dose = self._plan.OptimizationSetup, self._dose(term.dose_gy)
         if isinstance(term, MeanObjective):
-            setup.AddMeanDoseObjective(structure, dose, term.priority)
-        elif isinstance(term, GeudObjective):
-            setup.AddEUDObjective(structure, OPERATORS[term.operator], dose, term.a, term.priority)
-        else:
-            setup.AddPointObjective(structure, OPERATORS[term.operator], dose, term.volume_percent, term.priority)
+            return setup.AddMeanDoseObjective(structure, dose, term.priority)
+        if isinstance(term, GeudObjective):
+            return setup.AddEUDObjective(structure, OPERATORS[term.operator], dose, term.a, term.priority)
+        return setup.AddPointObjective(structure, OPERATORS[term.operator], dose, term.volume_percent, term.priority)
 
     def _add_normal_tissue(self, asked: NormalTissueObjective) -> None:
         setup = self._plan.OptimizationSetup

@@ -128,7 +128,7 @@ def plan_case(
     with _refusals(), Application.CreateApplication(database) as application:
         plan = _new_plan(application, prescription, fractions, gantry_angles_deg)
         receipt = EsapiPort(plan).hand_over(objectives)
-        if not receipt.added:
+        if all(outcome.objective is None for outcome in receipt.added):  # a normal tissue objective alone is no plan
             reasons = dict.fromkeys(filter(None, (receipt.reason, *(outcome.reason for outcome in receipt.refused))))
             raise Refusal("objectives-refused", f"The plan took none of the objectives: {'; '.join(reasons)}.")
         _set_models(plan)

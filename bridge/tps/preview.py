@@ -33,7 +33,11 @@ def preview(objectives: ObjectiveSet, approval: Approval | None, plan: ExternalP
         lines.append(f"Will remove the {present} objectives that are in the plan")
     if objectives.derived_structures and plan.IsDoseValid:
         lines.append("Will discard the dose of the plan, because structures cannot be shaped while it is there")
-    lines += [f"Will make {recipe}" for recipe in objectives.derived_structures]
+    drawn = {structure.Id for structure in plan.StructureSet.Structures if not structure.IsEmpty}
+    lines += [
+        f"Will {'replace the contours of' if recipe.name in drawn else 'make'} {recipe}"
+        for recipe in objectives.derived_structures
+    ]
     lines.append("Will add, in Gy over all fractions, with (priority):")
     for name in dict.fromkeys(objective.roi_name for objective in objectives.objectives):
         of_one = [objective for objective in objectives.objectives if objective.roi_name == name]

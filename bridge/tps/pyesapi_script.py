@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bridge import __version__
-from bridge.rt.errors import ApprovalRefusal, IdentityRefusal, Refusal
+from bridge.rt.errors import ApprovalRefusal, IdentityRefusal, Refusal, StorageFailure
 from bridge.tps.eclipse import OBJECTIVES_FILE, EclipseFolder, answer
 from bridge.tps.esapi_port import EsapiPort, refused_receipt
 from bridge.tps.hosted import Hosted
@@ -50,7 +51,7 @@ def hand_over(objectives: ObjectiveSet, plan: Any, types: Any) -> Receipt:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Hand one folder over to one plan, if the planner says yes to the preview; 3 where it is refused."""
+    """Hand one folder over to one plan, if the planner says yes to the preview; 3 where it is refused, 4 unanswered."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     for name in ("--patient", "--course", "--plan"):
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = _plan_in(application, asked.patient, asked.course, asked.plan)
         plan_uid = plan.UID
         require_fit(objectives, _as_of_the_stub(plan, types))
+        _require_writable(asked.folder)
         sys.stdout.write(preview(objectives, approval, _as_of_the_stub(plan, types)) + "\nChange the plan? Type yes: ")
         if input() != "yes":
             return 0
@@ -122,10 +124,27 @@ def _plan_in(application: Any, patient_id: str, course_id: str, plan_id: str) ->
     return plans[0]
 
 
+def _require_writable(folder: Path) -> None:
+    """Refuse before anything is changed, rather than after it, if no receipt could be written."""
+    probe = folder / f".{os.urandom(4).hex()}.part"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ApprovalRefusal(
+            "receipt-not-writable", f"No receipt can be written to {folder.name}: {error.strerror}."
+        ) from error
+
+
 def _say(folder: Path, receipt: Receipt) -> int:
-    answer(folder, receipt)
     sys.stdout.write(receipt.model_dump_json(indent=2) + "\n")
-    return 3 if receipt.state == "refused" else 0
+    code = 3 if receipt.state == "refused" else 0
+    try:
+        answer(folder, receipt)
+    except StorageFailure as failure:
+        sys.stdout.write(f"{failure}\n")
+        code = code or 4
+    return code
 
 
 if __name__ == "__main__":

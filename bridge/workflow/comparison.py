@@ -18,7 +18,7 @@ from bridge.rt.errors import IdentityRefusal
 from bridge.rt.findings import Finding
 from bridge.workflow.export import ARTIFACT_FILES, objective_rows, plan_metrics, sha256_of, write_json
 from bridge.workflow.jobs import Artifact
-from bridge.workflow.pipeline import measure
+from bridge.workflow.pipeline import measure, uncovered
 from bridge.workflow.predict import dvh_policy, prepared_case
 from bridge.workflow.reimport import Reimport
 from bridge.workflow.release import require_unchanged
@@ -147,7 +147,12 @@ def _report_data(
         ),
         model=ModelStatement(made.model_id, "See the report of the prediction."),
         objectives=objective_rows(objectives),
-        findings=(*case.findings, *objectives.findings, *_notice(work)),
+        findings=(
+            *case.findings,
+            *objectives.findings,
+            *_notice(work),
+            *uncovered(comparison.dvhs, "the grid of the dose that came back"),
+        ),
         patient_id=case.identity.patient_id,
         patient_name=case.identity.patient_name.replace("^", " ").strip(),
         study_date=case.identity.study_date,
@@ -160,8 +165,9 @@ def _notice(work: Reimport) -> list[Finding]:
     if work.follows:
         return []
     message = (
-        "The plan of the dose that came back does not name the exported plan as its predecessor: nothing but the "
-        "structure set links the two, and it may have been made for other objectives."
+        "The plan of the dose that came back does not name the exported plan as its predecessor, and no receipt of "
+        "Eclipse says that it got these objectives: nothing but the structure set links the two, and it may have been "
+        "made for others."
     )
     return [Finding("plan-not-linked", "warning", message)]
 

@@ -22,6 +22,7 @@ from bridge.rt.prescribe import find_prescription
 from bridge.rt.provenance import Provenance
 from bridge.rt.structure import Structure
 from bridge.workflow.naming import name_structures
+from bridge.workflow.pipeline import uncovered
 from bridge.workflow.predict import dvh_policy, extraction_settings, structure_names
 from config.settings import Settings
 from objective_extraction.eclipse_template import write_template
@@ -63,7 +64,7 @@ def measure_files(dose_file: Path, structures_file: Path, settings: Settings) ->
     dose, structure_set = _read_pair(dose_file, structures_file)
     policy = dvh_policy(settings)
     dvhs = tuple(compute_dvh(structure, dose.dose, policy) for structure in structure_set.structures)
-    findings = (*structure_set.findings, *_named_twice(structure_set.structures), *_uncovered(dvhs))
+    findings = (*structure_set.findings, *_named_twice(structure_set.structures), *uncovered(dvhs))
     return Measured(dvhs, findings, policy, _provenance(dose, structure_set, settings))
 
 
@@ -141,20 +142,6 @@ def _named_twice(structures: Sequence[Structure]) -> list[Finding]:
         )
         for name, count in names.items()
         if count > 1
-    ]
-
-
-def _uncovered(dvhs: Sequence[Dvh]) -> list[Finding]:
-    """Tell which structures reach beyond the dose grid."""
-    return [
-        Finding(
-            "dvh-coverage",
-            "warning",
-            f"{100 * dvh.coverage:.1f} % of {dvh.roi_name!r} lies inside the dose grid; its DVH is that of this part.",
-            {"roi": dvh.roi_name},
-        )
-        for dvh in dvhs
-        if dvh.volume_cc > 0 and dvh.coverage < 1 - 1e-6
     ]
 
 

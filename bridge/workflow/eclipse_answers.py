@@ -20,7 +20,7 @@ from bridge.tps.eclipse import ANSWER_FILES, EclipseFolder
 from bridge.tps.receipt import Receipt, receipt_bytes, receipt_from_json
 from bridge.workflow import audit, hand_overs
 from bridge.workflow.hand_overs import HandOver
-from bridge.workflow.schema import AnswerRow, AuditRow
+from bridge.workflow.schema import AnswerRow, AuditRow, HandOverRow
 from bridge.workflow.settle import settle_case
 from bridge.workflow.store import Store
 
@@ -70,9 +70,10 @@ class EclipseAnswers:
                 self._next_round_s = ended + max(_ROUND_S, _REST * (ended - begun))
 
     def take_in(self) -> None:
-        """Judge every receipt that is new or was changed since it was last looked at."""
+        """Judge every receipt that is new or was changed since it was last looked at, and miss what was removed."""
         with self._store.transaction() as session:
             sent, known = hand_overs.delivered(session), hand_overs.known_objectives(session)
+            applied = hand_overs.applied(session)
         trouble = ""
         try:
             there = {path.name for path in self._folder.root.iterdir()}
@@ -80,6 +81,8 @@ class EclipseAnswers:
                 folder = self._folder.folder_named(hand_over.objectives_sha256)
                 if folder.name in there:
                     trouble = self._look_into(folder, hand_over) or trouble
+                elif hand_over.id not in applied and not folder.exists():
+                    self._miss(hand_over, folder.name)
             for name in sorted(there - {self._folder.folder_named(sha256).name for sha256 in known}):
                 self._look_at_stranger(name)
         except OSError as error:
@@ -105,6 +108,30 @@ class EclipseAnswers:
             self._looked_at[path] = signature
         return ""
 
+    def _miss(self, hand_over: HandOver, folder: str) -> None:
+        """Say once that a folder was removed before a receipt of a plan that got its objectives was taken in.
+
+        It is not written again by itself: somebody may have meant to withdraw them.
+        """
+        with self._store.transaction() as session:
+            row = session.get_one(HandOverRow, hand_over.id)
+            if row.state != "delivered":
+                return
+            row.state, row.finished_utc = "failed", datetime.now(UTC)
+            row.message = f"{folder} was removed from the drop folder, and no receipt says that a plan got them"
+            session.flush()
+            logger.warning("case %s: %s", row.case_id or "-", row.message)
+            audit.append(
+                session,
+                audit.SYSTEM,
+                "hand-over-removed",
+                row.case_id,
+                objectives_sha256=row.objectives_sha256,
+                folder=folder,
+            )
+            if row.case_id is not None:
+                settle_case(session, row.case_id)
+
     def _take(self, hand_over: HandOver, file: str, data: bytes) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
         with self._store.transaction() as session:
@@ -119,6 +146,8 @@ class EclipseAnswers:
             else:
                 row.state, row.message, action = receipt.state, _words(receipt), f"eclipse-{receipt.state}"
                 row.receipt, row.created_utc = receipt.model_dump(mode="json"), receipt.created_utc
+                if hand_overs.is_superseded(session, session.get_one(HandOverRow, hand_over.id)):
+                    row.message = f"{row.message}; the case has newer objectives than these"
             row.message = _on_one_line(row.message)
             session.add(row)
             session.flush()

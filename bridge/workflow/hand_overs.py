@@ -3,7 +3,7 @@
 ::
 
     pending ──> delivered        the folder is written; every answer that is taken in is a row of its own
-       └─> failed                refused, or given up
+       └─> failed <──┘           refused, given up, or removed before a receipt said that a plan got them
 
 Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.eclipse_courier` writes to it,
 :mod:`bridge.workflow.eclipse_answers` reads from it.
@@ -11,17 +11,17 @@ Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.ecl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from bridge.workflow import jobs
 from bridge.workflow.approved import unchanged_objectives
-from bridge.workflow.schema import AnswerRow, HandOverRow
+from bridge.workflow.schema import AnswerRow, ArtifactRow, HandOverRow, JobRow
 from objective_extraction.approval import Approval
 from objective_extraction.objective_set import ObjectiveSet
 
@@ -29,12 +29,15 @@ __all__ = [
     "ECLIPSE",
     "HandOver",
     "answers_of",
+    "applied",
     "delivered",
     "due",
     "hand_overs_of",
     "is_owed",
+    "is_superseded",
     "known_objectives",
     "newest_hand_over",
+    "predictions_in",
     "queue",
     "try_again",
     "with_objectives",
@@ -104,7 +107,8 @@ def queue(
     """
     known = with_objectives(session, objectives_sha256)
     if known is not None:
-        known.case_id, known.path, known.sha256 = known.case_id or case_id, str(path), sha256
+        if known.case_id is None:  # that of a case stays bound to the case's own file
+            known.case_id, known.path, known.sha256 = case_id, str(path), sha256
         if known.state != "delivered":
             try_again(known)
         return
@@ -136,13 +140,18 @@ def due(session: Session, now: datetime) -> Sequence[HandOver]:
     """Give what is owed and may be tried now, in the order in which it was released."""
     query = select(HandOverRow).where(HandOverRow.state == "pending", HandOverRow.next_attempt_utc <= now)
     rows = session.scalars(query.order_by(HandOverRow.id)).all()
-    return [replace(_view(row), is_superseded=_is_superseded(session, row)) for row in rows]
+    return [replace(_view(row), is_superseded=is_superseded(session, row)) for row in rows]
 
 
 def delivered(session: Session) -> Sequence[HandOver]:
     """Give what Eclipse can answer, the newest first."""
     query = select(HandOverRow).where(HandOverRow.state == "delivered").order_by(HandOverRow.id.desc())
     return [_view(row) for row in session.scalars(query)]
+
+
+def applied(session: Session) -> frozenset[int]:
+    """Give the numbers of the hand-overs whose objectives a plan got."""
+    return frozenset(session.scalars(select(AnswerRow.hand_over_id).where(AnswerRow.state == "applied")))
 
 
 def known_objectives(session: Session) -> frozenset[str]:
@@ -178,7 +187,33 @@ def answers_of(session: Session, hand_over_id: int) -> Sequence[AnswerRow]:
     return list(session.scalars(query))
 
 
-def _is_superseded(session: Session, row: HandOverRow) -> bool:
+def predictions_in(session: Session, plan_uids: Collection[str]) -> Mapping[str, int]:
+    """Give the prediction whose objectives a plan in Eclipse got last, as the receipts say that were taken in.
+
+    Parameters
+    ----------
+    plan_uids
+        Of plans; those that no receipt names are left out.
+
+    Returns
+    -------
+    mapping of str to int
+        Plan UID to the row number of the job.
+    """
+    named = AnswerRow.receipt["plan_uid"].as_string()
+    query = (
+        select(named, JobRow.id)
+        .join(HandOverRow, HandOverRow.id == AnswerRow.hand_over_id)
+        .join(JobRow, JobRow.case_id == HandOverRow.case_id)
+        .join(ArtifactRow, and_(ArtifactRow.job_id == JobRow.id, ArtifactRow.sha256 == HandOverRow.sha256))
+        .where(AnswerRow.state == "applied", named.in_(list(plan_uids)))
+        .order_by(AnswerRow.created_utc, AnswerRow.id)
+    )
+    return dict(iter(session.execute(query)))  # of two for one plan the later one holds
+
+
+def is_superseded(session: Session, row: HandOverRow) -> bool:
+    """Tell if the case of a hand-over has newer objectives."""
     done = None if row.case_id is None else jobs.last_done(session, row.case_id)
     return done is not None and row.sha256 not in {artifact.sha256 for artifact in done[1]}
 

@@ -15,7 +15,7 @@ from bridge.workflow import audit
 from bridge.workflow.schema import InstanceRow
 from bridge.workflow.store import Store
 
-__all__ = ["SqlInstanceIndex", "instances_of", "paths_of", "studies"]
+__all__ = ["SqlInstanceIndex", "hashes_of", "instances_of", "paths_of", "studies"]
 
 
 class SqlInstanceIndex:
@@ -75,6 +75,13 @@ def instances_of(session: Session, study_instance_uid: str) -> tuple[StoredInsta
         .order_by(InstanceRow.id)
     )
     return tuple(_instance(row) for row in session.scalars(query))
+
+
+def hashes_of(session: Session, sop_instance_uid: str) -> frozenset[str]:
+    """Give the hashes of all contents that came under a SOP Instance UID, also of those that were set aside."""
+    return frozenset(
+        session.scalars(select(InstanceRow.sha256).where(InstanceRow.sop_instance_uid == sop_instance_uid))
+    )
 
 
 def paths_of(session: Session, sha256s: Sequence[str]) -> tuple[Path, ...]:

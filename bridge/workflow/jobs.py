@@ -24,6 +24,7 @@ __all__ = [
     "done_by",
     "finish",
     "give_back",
+    "inputs_beside",
     "is_known",
     "is_wanted",
     "last_done",
@@ -187,6 +188,13 @@ def maker_of(
     )
     job_id = session.scalars(query).first()
     return None if job_id is None else done_by(session, job_id)
+
+
+def inputs_beside(session: Session, job_id: int) -> frozenset[str]:
+    """Give the hashes of all objects from which its case was ever to be predicted, by this job or another one."""
+    case_id = session.get_one(JobRow, job_id).case_id
+    inputs = session.scalars(select(JobRow.inputs).where(JobRow.case_id == case_id))
+    return frozenset(sha256 for of_one in inputs for sha256 in of_one)
 
 
 def made_here(session: Session, sop_instance_uids: Collection[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import compute_dvh
 from bridge.rt.dvh_prepared import prepare_dvhs
+from bridge.rt.findings import Finding
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import Provenance
@@ -26,7 +27,7 @@ from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
 from objective_extraction.settings import ExtractionSettings
 
-__all__ = ["CaseResult", "measure", "predict_case", "prepare"]
+__all__ = ["CaseResult", "measure", "predict_case", "prepare", "uncovered"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,20 @@ def prepare(
 def measure(structures: Sequence[Structure], dose: Dose, policy: DvhPolicy) -> tuple[Dvh, ...]:
     """Compute the DVH of every structure; one without contours gets an empty one."""
     return tuple(compute_dvh(structure, dose, policy) for structure in structures)
+
+
+def uncovered(dvhs: Sequence[Dvh], grid: str = "the dose grid") -> list[Finding]:
+    """Tell which structures reach beyond the grid of a dose."""
+    return [
+        Finding(
+            "dvh-coverage",
+            "warning",
+            f"{100 * dvh.coverage:.1f} % of {dvh.roi_name!r} lies inside {grid}; its DVH is that of this part.",
+            {"roi": dvh.roi_name},
+        )
+        for dvh in dvhs
+        if dvh.volume_cc > 0 and dvh.coverage < 1 - 1e-6
+    ]
 
 
 def predict_case(

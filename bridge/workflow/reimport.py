@@ -1,7 +1,8 @@
 """Re-import: doses that a planning system sends back, each linked by its references to the case that it belongs to.
 
-An RTDOSE names its RTPLAN; the RTPLAN names the structure set, and as predecessor our own plan where it was made for
-our objectives. Nothing is guessed from names or times: a dose without these references is stored and not linked.
+An RTDOSE names its RTPLAN, and the RTPLAN names the structure set. That the plan was made for our objectives, a receipt
+of Eclipse says, which names the plan that got them; or else the RTPLAN, which names our own plan as its predecessor.
+Nothing is guessed from names or times: a dose without these references is stored and not linked.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.node.instances import StoredInstance
-from bridge.workflow import audit, jobs
+from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.cases import case_id_of
-from bridge.workflow.instances import instances_of
+from bridge.workflow.instances import hashes_of, instances_of
 from bridge.workflow.jobs import Artifact, Job
 from bridge.workflow.schema import ReimportRow
 
@@ -51,7 +52,8 @@ class Reimport:
     dose_sha256, plan_sha256
         Keys of the spool.
     follows
-        Whether its plan names the plan of this prediction as the one that it comes from.
+        Whether its plan got the objectives of this prediction: a receipt of Eclipse says so, or the plan names that of
+        the prediction as the one that it comes from.
     """
 
     id: int
@@ -68,19 +70,28 @@ class Reimport:
 
 
 def plans_from_outside(session: Session, instances: Sequence[StoredInstance]) -> tuple[StoredInstance, ...]:
-    """Give the instances without our own plans that somebody sent back, and without the plans made from them.
+    """Give the instances without our own plans that somebody sent back, and without the plans made for our objectives.
 
     Neither is an input of the prediction that they come from.
     """
     plans = [item for item in instances if item.header.modality == "RTPLAN"]
     named = {uid for item in plans for uid in (item.header.sop_instance_uid, *item.header.referenced_sop_instance_uids)}
     ours = jobs.made_here(session, named)
-    from_ours = {
+    from_ours = _filled_with_ours(session, [item.header.sop_instance_uid for item in plans]) | {
         item.header.sop_instance_uid
         for item in plans
         if item.header.sop_instance_uid in ours or item.header.referenced_sop_instance_uids & ours
     }
     return tuple(item for item in instances if item.header.sop_instance_uid not in from_ours)
+
+
+def _filled_with_ours(session: Session, plan_uids: Sequence[str]) -> set[str]:
+    """Give the plans that got our objectives in Eclipse, but for those that were an input before: these stay one."""
+    return {
+        uid
+        for uid, job_id in hand_overs.predictions_in(session, plan_uids).items()
+        if not hashes_of(session, uid) & jobs.inputs_beside(session, job_id)
+    }
 
 
 def link_doses(session: Session, study_instance_uid: str) -> None:
@@ -109,7 +120,7 @@ def _plan_of(dose: StoredInstance, plans: Mapping[str, StoredInstance]) -> Store
 
 
 def _link(session: Session, case_id: str, dose: StoredInstance, plan: StoredInstance) -> None:
-    maker = jobs.maker_of(session, case_id, plan.header.referenced_sop_instance_uids)
+    maker = _maker_of(session, case_id, plan)
     done = maker or jobs.last_done(session, case_id)
     if done is None:
         return  # nothing was predicted yet; it is looked at again when something is
@@ -138,6 +149,16 @@ def _link(session: Session, case_id: str, dose: StoredInstance, plan: StoredInst
         follows=maker is not None,
     )
     logger.info("case %s: a dose came back", case_id)
+
+
+def _maker_of(session: Session, case_id: str, plan: StoredInstance) -> tuple[Job, tuple[Artifact, ...]] | None:
+    """Give the prediction of a case whose objectives a plan got, or None."""
+    uid = plan.header.sop_instance_uid
+    job_id = hand_overs.predictions_in(session, [uid]).get(uid)
+    filled = None if job_id is None else jobs.done_by(session, job_id)
+    if filled is not None and filled[0].case_id == case_id:
+        return filled
+    return jobs.maker_of(session, case_id, plan.header.referenced_sop_instance_uids)
 
 
 def claim_next(session: Session) -> Reimport | None:

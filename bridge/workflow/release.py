@@ -122,18 +122,20 @@ def approve_file(session: Session, path: Path, copies: Path, actor: str) -> str:
     except OSError as error:
         raise StorageFailure("objectives-read", f"The objectives cannot be read: {error.strerror}.") from error
     objectives, sha256 = objective_set_from_json(data), hashlib.sha256(data).hexdigest()
-    case_id = jobs.case_with(session, sha256)
+    known = hand_overs.with_objectives(session, objectives.sha256)
+    # the file that lies in the drop folder has other bytes, because it holds the approval
+    case_id = jobs.case_with(session, sha256) or (known.case_id if known else None)
     if case_id is not None:
         raise ApprovalRefusal(
             "objectives-of-case", f"These are the objectives of case {case_id}: approve the case to hand them over."
         )
-    kept = copies / f"{objectives.sha256}.json"
+    kept = copies / f"{sha256}.json"  # another form of the same objectives must not take the place of one that is owed
     try:
         copies.mkdir(exist_ok=True)
         write_whole(kept, data)
     except OSError as error:
         raise StorageFailure("objectives-keep", f"The objectives cannot be kept: {error.strerror}.") from error
-    if hand_overs.with_objectives(session, objectives.sha256) is None:
+    if known is None:
         seen = {"objectives_sha256": objectives.sha256, "file_sha256": sha256}
         audit.append(session, actor, "objectives-approved", None, **seen)
     approval = Approval(actor, datetime.now(UTC), objectives.sha256)

@@ -10,17 +10,24 @@ from typing import Any
 
 import pytest
 
+from bridge.dicom.read_dose import read_dose
+from bridge.dicom.write_dose import write_rtdose
+from bridge.dicom.write_plan import write_rtplan
 from bridge.rt.case import PatientCase
+from bridge.rt.volume import Dose
 from bridge.workflow.predict import prepared_case
 from bridge.workflow.store import Store
 from config.load import load_settings
 from tests.e2e.bench import Bench, until
 from tests.eclipse_plugin.plug_in import PlugIn, plan, structure_set
-from tests.phantom import write_small_phantom
+from tests.phantom import PROVENANCE, write_small_phantom
 from tests.tps.objective_sets import asked, mean
 from tests.workflow.handed_over import Room
 
 pytestmark = pytest.mark.timeout(180)
+
+PLAN_UID = "2.25.7"
+"""Of the plan in the stub."""
 
 
 @pytest.fixture
@@ -57,7 +64,6 @@ def test_what_the_plug_in_answers_to_an_approved_case_stands_in_the_audit_trail(
     plug_in.run(room.folder.root, require_approval=True, plan=plan(approval="PlanningApproved"))
     room.answers.take_in()
     assert "[plan-approved" in room.state()[1]
-    time.sleep(1.1)  # receipts tell the time in seconds
     result = plug_in.run(room.folder.root, require_approval=True)
     assert "A. Physicist" in result["runs"][0]["asked"][0]
     assert len(result["objectives"]) == 2
@@ -70,7 +76,23 @@ def test_what_the_plug_in_answers_to_an_approved_case_stands_in_the_audit_trail(
     store.close()
 
 
-def test_approved_objectives_reach_a_plan_and_the_receipt_comes_back(
+def planned(case: PatientCase, predicted: Path, folder: Path) -> list[Path]:
+    """The plan that the plug-in filled and its dose, as Eclipse exports them: the plan names no predecessor."""
+    folder.mkdir()
+    dose = read_dose(predicted)
+    frame = case.ct.grid.frame_of_reference_uid
+    write_rtplan(
+        case.identity, (), PROVENANCE, label="ECLIPSE", fractions=30, frame_of_reference_uid=frame,
+        sop_instance_uid=PLAN_UID, series_instance_uid="2.25.70", path=folder / "RP.dcm",
+    )  # fmt: skip
+    write_rtdose(
+        Dose(0.9 * dose.values, dose.grid), case.identity, PROVENANCE, plan_uid=PLAN_UID, bits=32,
+        sop_instance_uid="2.25.8", series_instance_uid="2.25.80", path=folder / "RD.dcm",
+    )  # fmt: skip
+    return sorted(folder.iterdir())
+
+
+def test_approved_objectives_reach_a_plan_and_the_receipt_and_the_dose_come_back(
     bench: Bench, plug_in: PlugIn, tmp_path: Path
 ) -> None:
     patient = sorted(write_small_phantom(tmp_path / "patient").paths)
@@ -96,7 +118,6 @@ def test_approved_objectives_reach_a_plan_and_the_receipt_comes_back(
     case = prepared_case(patient, load_settings(bench.config))
     plug_in.run(share, require_approval=True, **world_of(case, approval="PlanningApproved"))
     until(lambda: "[plan-approved" in bench.only_case().reason, 20, "the refusal's coming back")
-    time.sleep(1.1)  # receipts tell the time in seconds
     result = plug_in.run(share, require_approval=True, **world_of(case))
     assert "A. Physicist" in result["runs"][0]["asked"][0]
     until(lambda: "applied" in bench.only_case().reason, 20, "the receipt's coming back")
@@ -111,3 +132,10 @@ def test_approved_objectives_reach_a_plan_and_the_receipt_comes_back(
     shown = bench.run("cases", "--config", str(bench.config)).stdout
     assert "receipt.json: refused: " in shown
     assert f"receipt.json: applied {taken} of {taken}" in shown
+
+    assert bench.send(*planned(case, objectives.with_name("rtdose.dcm"), tmp_path / "plan")).returncode == 0
+    until(lambda: [back.state for back in bench.only_case().reimports] == ["done"], 30, "a comparison")
+    (back,) = bench.only_case().reimports
+    report = (bench.data / "cases" / case_id / back.message / "report.html").read_text(encoding="utf-8")
+    assert "plan-not-linked" not in report
+    assert (bench.only_case().state, bench.audited("job-done")) == ("delivered", 1), "nothing is predicted anew"

@@ -56,6 +56,7 @@ def row(objective: Any) -> dict[str, Any]:
 
 def handed_over(root: Path, objectives: ObjectiveSet) -> EclipseFolder:
     folder = EclipseFolder(root / "share")
+    folder.root.mkdir()
     folder.hand_over(objectives)
     return folder
 
@@ -142,6 +143,17 @@ def test_nothing_changes_before_the_planner_says_yes_to_the_preview(plug_in: Plu
     assert [objective["dose"] for objective in result["objectives"]] == [1, 2]
     assert len(result["structures"]) == len(structures())
     assert folder.receipt(objectives) is None
+
+
+def test_the_preview_says_which_structures_it_would_replace(plug_in: PlugIn, tmp_path: Path) -> None:
+    """A planner may have drawn a ring of that name: structures that help an optimizer are of the same type as ours."""
+    folder = handed_over(tmp_path, every_kind())
+    drawn = structure_set([*structures(), replace(structures()[3], number=9, name="Ring_PTV")])
+    drawn["structures"][-1]["type"] = "CONTROL"
+    result = plug_in.run(folder.root, structure_sets=[drawn], runs=[["Cancel"]])
+    lines = result["runs"][0]["asked"][0].splitlines()
+    assert f"Will replace the contours of {RING}" in lines
+    assert f"Will make {REST}" in lines
 
 
 def test_objectives_that_were_in_the_plan_are_replaced(plug_in: PlugIn, tmp_path: Path) -> None:

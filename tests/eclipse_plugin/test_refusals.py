@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from bridge.rt.errors import ApprovalRefusal
+from bridge.rt.errors import ApprovalRefusal, Refusal
 from bridge.tps.eclipse import OBJECTIVES_FILE, EclipseFolder
 from bridge.tps.receipt import read_receipt
 from objective_extraction.approval import Approval
+from objective_extraction.objective_json import read_approved
 from objective_extraction.objective_set import DerivedStructure, canonical_json
 from objective_extraction.objectives import NormalTissueObjective
 from tests.eclipse_plugin.plug_in import PLUG_IN, SOURCES, PlugIn, plan, structure_set
@@ -37,6 +38,7 @@ UNDRAWN = [structure_set([s for s in structures() if s.number != 3] + [empty(3, 
 @pytest.fixture
 def folder(tmp_path: Path) -> EclipseFolder:
     handed_over = EclipseFolder(tmp_path / "share")
+    handed_over.root.mkdir()
     handed_over.hand_over(OBJECTIVES)
     return handed_over
 
@@ -176,6 +178,34 @@ def test_half_an_approval_is_refused(plug_in: PlugIn, folder: EclipseFolder, mis
     _require_refusal(plug_in.run(folder.root), folder, "objectives-json")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"approved_by": " "}, {"approved_by": "A\nB"}, {"approved_utc": "yesterday"}],
+    ids=["nobody", "two lines", "no time"],
+)
+def test_an_approval_of_nobody_or_at_no_time_is_refused_by_plug_in_and_bridge(
+    plug_in: PlugIn, folder: EclipseFolder, said: dict[str, str]
+) -> None:
+    path = file_of(folder)
+    document = json.loads(path.read_bytes())
+    path.write_text(json.dumps(document | {"approval": APPROVAL.as_dict() | said}), encoding="utf-8")
+    _require_refusal(plug_in.run(folder.root, require_approval=True), folder, "objectives-json")
+    with pytest.raises(Refusal):
+        read_approved(path)
+
+
+def test_what_another_workstation_is_writing_is_left_alone(plug_in: PlugIn, folder: EclipseFolder) -> None:
+    half = folder.folder_of(OBJECTIVES) / "receipt.json.part"
+    half.write_text("{", encoding="utf-8")
+    plug_in.run(folder.root)
+    assert half.read_text(encoding="utf-8") == "{"
+    receipt = folder.receipt(OBJECTIVES)
+    assert receipt is not None
+    assert receipt.state == "applied"
+    left = {path.name for path in folder.folder_of(OBJECTIVES).iterdir()}
+    assert left == {"objectives.json", "objectives.xml", "receipt.json", half.name}
+
+
 def test_approved_objectives_are_taken_where_approval_is_required(plug_in: PlugIn, folder: EclipseFolder) -> None:
     folder.hand_over(OBJECTIVES, APPROVAL)
     result = plug_in.run(folder.root, require_approval=True)
@@ -189,6 +219,7 @@ def test_a_long_name_that_was_cut_otherwise_is_refused_with_the_id_that_is_expec
     name = "Parotid gland superficial left"
     wanted = asked(mean(3, name, 26.0))
     folder = EclipseFolder(tmp_path / "share")
+    folder.root.mkdir()
     folder.hand_over(wanted)
     result = plug_in.run(folder.root, structure_sets=drawn_as(3, name[:16]))
     (told,) = result["runs"][0]["told"]

@@ -32,6 +32,7 @@ def answered(folder: EclipseFolder, name: str = "receipt.json", **changes: Any) 
 @pytest.fixture
 def folder(tmp_path: Path) -> EclipseFolder:
     handed_over = EclipseFolder(tmp_path / "share")
+    handed_over.root.mkdir()
     handed_over.hand_over(GIVEN)
     return handed_over
 
@@ -166,6 +167,21 @@ def test_changed_objectives_in_the_folder_are_refused(folder: EclipseFolder) -> 
         folder.hand_over(GIVEN)
 
 
+@pytest.mark.parametrize("change", ["changed", "removed"])
+def test_a_template_in_the_folder_that_is_not_the_one_of_these_objectives_is_refused(
+    folder: EclipseFolder, change: str
+) -> None:
+    """It is imported by hand, and nothing there holds it against a hash."""
+    path = folder.folder_of(GIVEN) / "objectives.xml"
+    if change == "changed":
+        path.write_text(path.read_text().replace("70.5", "60.5"))
+    else:
+        path.unlink()
+    with pytest.raises(ApprovalRefusal) as refused:
+        folder.hand_over(GIVEN)
+    assert refused.value.code == "objectives-changed"
+
+
 @pytest.mark.parametrize(
     ("later", "noted"), [("2026-03-02T11:00:00Z", True), ("2026-03-02T09:00:00Z", False)], ids=["later", "earlier"]
 )
@@ -247,8 +263,13 @@ def test_a_manual_normal_tissue_objective_is_handed_over_and_the_template_is_sai
     assert read_objective_set(folder.folder_of(given) / "objectives.json") == given
 
 
-def test_a_share_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+@pytest.mark.parametrize("there", ["a file", "nothing"])
+def test_a_share_that_is_not_there_is_a_failure_and_is_not_made_up(tmp_path: Path, there: str) -> None:
+    """Below the mount point of a share that is away, objectives would lie where nobody looks."""
+    root = tmp_path / "share"
+    if there == "a file":
+        root.write_text("")
     with pytest.raises(StorageFailure) as failed:
-        EclipseFolder(tmp_path / "file").hand_over(GIVEN)
+        EclipseFolder(root).hand_over(GIVEN)
     assert isinstance(failed.value, BridgeError)
+    assert not root.is_dir()

@@ -137,6 +137,25 @@ def test_a_line_that_asks_for_nothing_is_refused() -> None:
     assert "0 Gy" in receipt.refused[0].reason
 
 
+def test_a_line_of_which_the_host_refuses_a_point_is_not_in_the_plan_in_part() -> None:
+    wanted = asked(line(4, "Cord", (80.0, 0.0), (0.0, 40.0)), mean(3, "Parotid links", 26.0))
+    with plan_on(structures()) as plan:
+        setup, calls = Foreign(plan.OptimizationSetup), []
+
+        def add(*arguments: object) -> object:
+            calls.append(arguments)
+            if len(calls) == 3:
+                raise LookupError("System.ArgumentException: no third point")
+            return setup.AddPointObjective(*arguments)
+
+        stubborn = Foreign(plan.OptimizationSetup, AddPointObjective=add)
+        receipt = hand_over(wanted, Foreign(plan, OptimizationSetup=stubborn), TYPES)
+        assert [row_in_plan(objective)[:2] for objective in plan.OptimizationSetup.Objectives] == [
+            ("Parotid links", "mean")
+        ]
+    assert [(outcome.objective, outcome.reason[-14:]) for outcome in receipt.refused] == [(0, "no third point")]
+
+
 RING = DerivedStructure("Ring_PTV", "ring", ("PTV70",), within="BODY", inner_mm=3.0, outer_mm=30.0)
 
 

@@ -12,6 +12,7 @@ from bridge.rt.errors import BridgeError, Failure, PrescriptionRefusal, Refusal
 from bridge.tps.plan_case import NINE_BEAMS_DEG, plan_case
 from esapi_stub.engine.engine import EngineSettings, PencilBeamEngine
 from esapi_stub.planning import Watch
+from objective_extraction.objectives import NormalTissueObjective
 from tests.esapi_stub.engine.phantoms import needs_pyradplan
 from tests.esapi_stub.fake_engine import FakeEngine
 from tests.solids import empty
@@ -75,6 +76,13 @@ def test_an_objective_that_is_not_taken_is_named_and_the_others_are_planned() ->
 def test_a_plan_for_no_objective_is_refused() -> None:
     with pytest.raises(Refusal, match="no ROI 9") as raised:
         plan_case(boxes_in_water(), asked(point(9, "Larynx", 40.0, 5.0)), FakeEngine())
+    assert raised.value.code == "objectives-refused"
+
+
+def test_a_plan_for_normal_tissue_alone_is_refused() -> None:
+    nothing = line(4, "Cord", (100.0, 0.0), (0.0, 0.0))
+    with pytest.raises(Refusal, match="0 Gy") as raised:
+        plan_case(boxes_in_water(), asked(nothing, normal_tissue=NormalTissueObjective(90.0)), FakeEngine())
     assert raised.value.code == "objectives-refused"
 
 

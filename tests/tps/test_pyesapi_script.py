@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from bridge.rt.errors import StorageFailure
 from bridge.tps import pyesapi_script
 from bridge.tps.eclipse import OBJECTIVES_FILE, REFUSAL_FILE, EclipseFolder
 from bridge.tps.esapi_port import apply_to_esapi
+from bridge.tps.preview import preview
 from bridge.tps.pyesapi_script import hand_over
 from bridge.tps.receipt import Receipt, read_receipt
 from esapi_stub.enums import PlanSetupApprovalStatus
@@ -63,6 +66,17 @@ def test_what_the_host_throws_is_in_the_receipt() -> None:
     assert [outcome.objective for outcome in receipt.added] == [0]
     assert [outcome.objective for outcome in receipt.refused] == [1]
     assert "System.ArgumentException" in receipt.refused[0].reason
+
+
+def test_the_preview_says_which_structures_it_would_replace() -> None:
+    """Ring_PTV may be the planner's own: structures that help an optimizer are of the same type as ours."""
+    with plan_on(structures()) as plan:
+        before = preview(OBJECTIVES, None, plan).splitlines()
+        hand_over(asked(point(None, "Ring_PTV", 45.0, 0.0), derived=[RING]), Foreign(plan), TYPES)
+        after = preview(OBJECTIVES, None, plan).splitlines()
+    assert f"Will make {RING}" in before
+    assert f"Will replace the contours of {RING}" in after
+    assert f"Will make {REST}" in after
 
 
 class Clinic:
@@ -138,6 +152,32 @@ def test_an_approved_plan_is_refused_without_a_question(clinic: Clinic) -> None:
     assert clinic.receipt().reason == (
         "The plan Plan1 is TreatmentApproved; only an unapproved plan is changed. [plan-approved]"
     )
+
+
+def no_answer(folder: Path, _: Receipt) -> None:
+    raise StorageFailure("receipt-write", "The receipt cannot be written: Permission denied.", folder=folder.name)
+
+
+def test_a_folder_that_takes_no_receipt_is_refused_before_the_plan_is_changed(
+    clinic: Clinic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    clinic.patch.setattr(Path, "touch", denied)
+    clinic.patch.setattr(pyesapi_script, "answer", no_answer)
+    assert clinic.run() == 3
+    assert (clinic.plan.OptimizationSetup.Objectives, clinic.calls) == ((), ["close", "dispose"])
+    assert "[receipt-not-writable]" in capsys.readouterr().out
+
+
+def test_a_plan_whose_receipt_could_not_be_written_is_said(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    clinic.patch.setattr(pyesapi_script, "answer", no_answer)
+    assert clinic.run() == 4
+    assert clinic.calls == ["save", "close", "dispose"]
+    said = capsys.readouterr().out
+    assert '"state": "applied"' in said
+    assert "The receipt cannot be written: Permission denied." in said
 
 
 @pytest.mark.parametrize("plan", ["Plan2", ""])

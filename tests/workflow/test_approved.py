@@ -53,6 +53,7 @@ def test_what_was_approved_is_handed_over_with_the_approval(case: Case, tmp_path
     assert (objectives, approval.approved_by, approval.objectives_sha256) == (GIVEN, "A. Physicist", GIVEN.sha256)
     assert abs(datetime.now(UTC) - approval.approved_utc) < timedelta(minutes=5)
     folder = EclipseFolder(tmp_path / "share")
+    folder.root.mkdir()
     folder.hand_over(objectives, approval)
     assert read_approved(folder.folder_of(GIVEN) / "objectives.json") == (GIVEN, approval)
 

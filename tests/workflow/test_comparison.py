@@ -14,6 +14,7 @@ from bridge.dicom.phantom import PhantomCase
 from bridge.dicom.read_dose import read_dose
 from bridge.dicom.write_dose import write_rtdose
 from bridge.rt.errors import Refusal
+from bridge.rt.grid import Grid
 from bridge.rt.volume import Dose
 from bridge.workflow.comparison import compare_files, comparison_folder
 from bridge.workflow.jobs import Artifact, Job
@@ -90,6 +91,7 @@ def test_the_report_shows_what_was_asked_predicted_and_optimized(
     assert PLAN_UID in html
     assert "NOT FOR CLINICAL USE" in html
     assert "plan-not-linked" not in html
+    assert "dvh-coverage" not in html
 
 
 def test_a_plan_that_does_not_follow_ours_is_a_warning(
@@ -97,6 +99,23 @@ def test_a_plan_that_does_not_follow_ours_is_a_warning(
 ) -> None:
     html, _ = compare(predicted, dose, follows=False)
     assert "plan-not-linked" in html
+
+
+def test_a_dose_that_does_not_reach_all_of_a_structure_says_so(
+    predicted: tuple[PhantomCase, Path, tuple[Artifact, ...]], tmp_path: Path
+) -> None:
+    """A planning system calculates where it is told to; the DVH of half a cord is not that of the cord."""
+    phantom, results, _ = predicted
+    before = read_dose(results / "rtdose.dcm")
+    planes, *plane = before.grid.shape
+    half = Grid((planes // 2, plane[0], plane[1]), before.grid.affine, before.grid.frame_of_reference_uid)
+    write_rtdose(
+        Dose(before.values[: planes // 2], half), phantom.identity, PROVENANCE, plan_uid=PLAN_UID, bits=32,
+        sop_instance_uid=DOSE_UID, series_instance_uid="1.2.3.80", path=tmp_path / "RD.dcm",
+    )  # fmt: skip
+    html, _ = compare(predicted, tmp_path / "RD.dcm")
+    assert "dvh-coverage" in html
+    assert "lies inside the grid of the dose that came back" in html
 
 
 def another_patient(dataset: pydicom.Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from bridge.rt.errors import StorageFailure
 from bridge.tps.eclipse import EclipseFolder
-from bridge.workflow import eclipse_answers
+from bridge.workflow import decide, eclipse_answers, hand_overs, jobs
 from bridge.workflow.eclipse_answers import EclipseAnswers
 from bridge.workflow.store import Store
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
 from tests.workflow.handed_over import Room
+from tests.workflow.results import make_results
 
 APPLIED = "applied 5 of 6 objectives to plan 2.25.7; not taken: Parotid_L-PTV: upper 20 Gy at 20 % (no such)"
 SAID = ("eclipse-applied", "eclipse-refused", "receipt-refused")
@@ -47,6 +49,17 @@ def test_an_applied_receipt_is_taken_in_once(room: Room) -> None:
     assert event.detail["message"] == APPLIED
     assert room.state() == ("delivered", f"objectives to Eclipse: {APPLIED}")
     assert [(one.file, one.state, one.message) for one in room.line().answers] == [("receipt.json", "applied", APPLIED)]
+
+
+def test_an_accepted_receipt_says_which_prediction_a_plan_got(room: Room) -> None:
+    room.answered(**REFUSED)
+    with room.store.transaction() as session:
+        assert hand_overs.predictions_in(session, ["2.25.7"]) == {}
+    room.answered(**LATER)
+    with room.store.transaction() as session:
+        done = jobs.last_done(session, room.id)
+        assert done is not None
+        assert hand_overs.predictions_in(session, ["2.25.7", "2.25.8"]) == {"2.25.7": done[0].id}
 
 
 def test_a_refusal_says_why_and_a_later_run_may_apply(room: Room) -> None:
@@ -164,6 +177,43 @@ def test_a_share_that_is_away_is_said_once_and_comes_back(
     away.rename(room.folder.root)
     room.answered()
     assert len(room.events("eclipse-applied")) == 1
+
+
+def test_a_folder_that_is_removed_before_a_plan_got_the_objectives_is_missed_once_and_written_again_on_request(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    room.answered(**REFUSED)
+    shutil.rmtree(room.handed)
+    again(room)
+    (event,) = room.events("hand-over-removed")
+    assert (event.case_id, event.detail["folder"]) == (room.id, room.handed.name)
+    missed = f"{room.handed.name} was removed from the drop folder, and no receipt says that a plan got them"
+    assert room.state() == ("failed", f"not delivered to Eclipse: {missed}")
+    assert caplog.text.count(missed) == 1
+    room.courier().run_once()
+    assert not room.handed.exists(), "somebody may have meant to withdraw them"
+    with room.store.transaction() as session:
+        decide.retry(session, room.id, "A. Physicist")
+    room.courier().run_once()
+    again(room)
+    assert (room.state()[0], room.line().state) == ("delivered", "delivered")
+    assert room.handed.is_dir()
+
+
+def test_a_folder_may_be_removed_once_a_plan_got_the_objectives(room: Room) -> None:
+    room.answered()
+    shutil.rmtree(room.handed)
+    again(room)
+    assert room.events("hand-over-removed") == []
+    assert room.state() == ("delivered", f"objectives to Eclipse: {APPLIED}")
+
+
+def test_an_answer_to_objectives_that_are_no_longer_the_newest_says_so(room: Room) -> None:
+    """What was handed over stays in the folder when the case is predicted anew, and a planner may still take it."""
+    make_results(room.store, room.cases, inputs=("aa", "cc"))
+    room.answered()
+    assert room.line().answers[0].message == f"{APPLIED}; the case has newer objectives than these"
+    assert room.events("eclipse-applied")[0].detail["message"].endswith("newer objectives than these")
 
 
 @pytest.mark.parametrize("kind", ["folder", "nothing"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bridge.node.ledger import Courier
 from bridge.node.scu import DeliveryOutcome, InstanceResult
 from bridge.node.settings import Destination
 from bridge.rt.errors import ApprovalRefusal, BridgeError, Refusal
-from bridge.workflow import decide
+from bridge.workflow import decide, hand_overs
 from bridge.workflow.deliveries import SqlDeliveryLedger
 from bridge.workflow.eclipse_courier import EclipseCourier
 from bridge.workflow.release import Recipient, approve_file
@@ -71,7 +72,7 @@ def test_a_process_that_dies_between_folder_and_ledger_hands_over_once(
     assert len(room.events("hand-over-written")) == 1
 
 
-def _die(*_: object) -> None:
+def _die(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -204,28 +205,62 @@ class _Sender:
         return [InstanceResult(file, None, DeliveryOutcome.SENT, 0, "code", "stored") for file in files]
 
 
+def test_the_hand_over_of_a_case_stays_bound_to_the_file_of_the_case(room: Room, tmp_path: Path) -> None:
+    room.approve()
+    with room.store.transaction() as session:
+        hand_overs.queue(session, tmp_path / "copy.json", "0" * 64, GIVEN.sha256, None)
+    room.courier().run_once()
+    assert room.state() == ("delivered", "objectives to Eclipse: no answer yet")
+
+
+OTHER = replace(GIVEN, dose_source="clinical")
+
+
 class TestWithoutACase:
     """Objectives from a file, for sites that run no service."""
 
     def test_they_are_approved_and_handed_over_once(self, room: Room, tmp_path: Path) -> None:
         file = tmp_path / "mine.json"
-        file.write_text(objective_set_to_json(GIVEN) + "\n")
+        file.write_text(objective_set_to_json(OTHER) + "\n")
         for user in ("A. Physicist", "B. Physicist"):
             with room.store.transaction() as session:
-                assert approve_file(session, file, tmp_path / "approved", user) == GIVEN.sha256
+                assert approve_file(session, file, tmp_path / "approved", user) == OTHER.sha256
             room.courier().run_once()
         file.unlink()
         assert [event.actor for event in room.events("objectives-approved")] == ["A. Physicist"]
-        _, approval = read_approved(room.handed / "objectives.json")
+        _, approval = read_approved(room.folder.folder_of(OTHER) / "objectives.json")
         assert approval is not None
         assert approval.approved_by == "A. Physicist"
         (row,) = worklist(room.store)
         assert row.hand_overs == ()
 
-    def test_those_of_a_case_are_approved_with_it(self, room: Room, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("form", ["as they are", "as handed over"])
+    def test_those_of_a_case_are_approved_with_it(self, room: Room, tmp_path: Path, form: str) -> None:
+        file = tmp_path / "mine.json"
+        file.write_bytes(room.path.read_bytes())
+        if form == "as handed over":
+            room.approve()
+            room.courier().run_once()
+            file.write_bytes((room.handed / "objectives.json").read_bytes())
         with pytest.raises(ApprovalRefusal, match=room.id) as refused, room.store.transaction() as session:
-            approve_file(session, room.path, tmp_path / "approved", "A. Physicist")
+            approve_file(session, file, tmp_path / "approved", "A. Physicist")
         assert refused.value.code == "objectives-of-case"
+
+    def test_another_form_of_the_same_objectives_leaves_those_that_are_owed_as_they_are(
+        self, room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second approval ends before it is recorded, and after its copy was written."""
+        file = tmp_path / "mine.json"
+        file.write_text(objective_set_to_json(OTHER))
+        with room.store.transaction() as session:
+            approve_file(session, file, tmp_path / "approved", "A. Physicist")
+        file.write_text(objective_set_to_json(OTHER) + "\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(hand_overs, "queue", _die)
+            with pytest.raises(KeyboardInterrupt), room.store.transaction() as session:
+                approve_file(session, file, tmp_path / "approved", "B. Physicist")
+        room.courier().run_once()
+        assert read_approved(room.folder.folder_of(OTHER) / "objectives.json")[0] == OTHER
 
     @pytest.mark.parametrize(
         ("content", "user", "code"),

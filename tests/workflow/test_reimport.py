@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
 from bridge.node.instances import StoredInstance
-from bridge.workflow import audit, jobs, reimport
+from bridge.workflow import audit, hand_overs, jobs, reimport
 from bridge.workflow.cases import case_id_of
 from bridge.workflow.jobs import Artifact
-from bridge.workflow.schema import ReimportRow
+from bridge.workflow.schema import AnswerRow, ReimportRow
 from bridge.workflow.store import Store
 from bridge.workflow.worklist import worklist
 from tests.workflow.records import PLAN, STRUCTURES, STUDY, instance, plan, slices, structure_set
@@ -20,6 +23,7 @@ OPTIMIZED_PLAN, OPTIMIZED_DOSE = f"{STUDY}.7.1", f"{STUDY}.7.2"
 MADE = (
     Artifact("predicted_plan", "rtplan.dcm", "a" * 64, PREDICTED_PLAN),
     Artifact("predicted_dose", "rtdose.dcm", "b" * 64, PREDICTED_DOSE),
+    Artifact("objectives", "objectives.json", "d" * 64, None),
 )
 
 
@@ -97,6 +101,92 @@ def test_it_is_compared_with_the_prediction_that_its_plan_comes_from_not_with_a_
     assert row.job_id == done[0].id != newer.id
 
 
+def receipt(store: Store, plan_uid: str, file_sha256: str, hour: int, state: str = "applied") -> None:
+    """Let Eclipse say that a plan got the objectives of a file."""
+    with store.transaction() as session:
+        hand_overs.queue(session, Path("objectives.json"), file_sha256, file_sha256, None, CASE)
+        row = hand_overs.with_objectives(session, file_sha256)
+        assert row is not None
+        row.state = "delivered"
+        said = AnswerRow(hand_over_id=row.id, file="receipt.json", sha256=f"{hour:064}", state=state, message="")
+        said.created_utc = said.taken_utc = datetime(2026, 3, 2, hour, tzinfo=UTC)
+        said.receipt = {"plan_uid": plan_uid}
+        session.add(said)
+
+
+NEWER = Artifact("objectives", "objectives.json", "e" * 64, None)
+
+
+def predicted_anew(room: Room) -> jobs.Job:
+    room.arrive(plan())
+    room.wait(2.0)
+    return room.run(NEWER)
+
+
+class TestEclipseNamesThePlan:
+    """A plan of Eclipse names no predecessor; the receipt of the plug-in names the plan."""
+
+    def test_its_dose_is_linked_to_the_objectives_that_it_got_and_predicts_nothing_anew(self, room: Room) -> None:
+        receipt(room.store, OPTIMIZED_PLAN, "d" * 64, 10)
+        room.arrive(optimized_plan(), dose())
+        room.wait(10.0)
+        (row,) = rows(room.store)
+        assert (row.plan_uid, row.follows) == (OPTIMIZED_PLAN, True)
+        assert (room.jobs(), room.case()[0]) == (1, "review"), "what came of a prediction is no input of it"
+
+    def test_it_is_compared_with_the_prediction_whose_objectives_it_got_not_with_a_newer_one(self, room: Room) -> None:
+        newer = predicted_anew(room)
+        receipt(room.store, OPTIMIZED_PLAN, "d" * 64, 10)
+        room.arrive(optimized_plan(), dose())
+        (row,) = rows(room.store)
+        assert (row.job_id < newer.id, row.follows) == (True, True)
+
+    @pytest.mark.parametrize(("hours", "newer_is_last"), [((10, 11), True), ((11, 10), False)])
+    def test_of_two_that_it_got_the_last_one_counts(
+        self, room: Room, hours: tuple[int, int], newer_is_last: bool
+    ) -> None:
+        newer = predicted_anew(room)
+        receipt(room.store, OPTIMIZED_PLAN, "d" * 64, hours[0])
+        receipt(room.store, OPTIMIZED_PLAN, "e" * 64, hours[1])
+        room.arrive(optimized_plan(), dose())
+        (row,) = rows(room.store)
+        assert (row.job_id == newer.id) is newer_is_last
+
+    @pytest.mark.parametrize("got", ["d", "e"], ids=["those of before", "those that it helped to make"])
+    def test_a_plan_that_was_an_input_before_it_got_objectives_stays_one(self, room: Room, got: str) -> None:
+        """It may be the one that prescribes."""
+        predicted_anew(room)
+        receipt(room.store, PLAN, got * 64, 10)
+        room.arrive(instance(f"{STUDY}.2.6", z_mm=18.0))
+        room.wait(10.0)
+        assert plan().sha256 in room.run().inputs
+        room.arrive(dose(of=PLAN))
+        (row,) = rows(room.store)
+        assert row.follows is True
+
+    @pytest.mark.parametrize(
+        ("plan_uid", "state"), [(OPTIMIZED_PLAN, "refused"), (OPTIMIZED_PLAN, "rejected"), (PLAN, "applied")]
+    )
+    def test_a_plan_that_did_not_get_them_follows_nothing(self, room: Room, plan_uid: str, state: str) -> None:
+        receipt(room.store, plan_uid, "d" * 64, 10, state)
+        room.arrive(optimized_plan(), dose())
+        (row,) = rows(room.store)
+        assert row.follows is False
+
+    def test_objectives_of_another_structure_set_link_nothing(self, room: Room) -> None:
+        """The plan was put on another structure set since: its dose is of another case."""
+        other = f"{STUDY}.3.2"
+        receipt(room.store, OPTIMIZED_PLAN, "d" * 64, 10)
+        room.arrive(structure_set(other), instance(OPTIMIZED_PLAN, "RTPLAN", refers_to=[other]), dose())
+        assert rows(room.store) == []
+        room.wait(10.0)
+        room.run()
+        with room.store.transaction() as session:
+            reimport.link_doses(session, STUDY)
+            (row,) = reimport.reimports_of(session, case_id_of(STUDY, other))
+        assert row.follows is False
+
+
 @pytest.mark.parametrize(
     "arriving",
     [
@@ -126,7 +216,7 @@ def test_a_comparison_is_taken_once_and_its_end_is_on_record(room: Room) -> None
         assert work is not None
         assert reimport.claim_next(session) is None
     assert (work.case_id, work.follows, work.dose_sha256) == (CASE, True, dose().sha256)
-    assert {artifact.sop_instance_uid for artifact in work.artifacts} == {PREDICTED_PLAN, PREDICTED_DOSE}
+    assert {artifact.sop_instance_uid for artifact in work.artifacts} == {PREDICTED_PLAN, PREDICTED_DOSE, None}
     with room.store.transaction() as session:
         reimport.finish(session, work, "refused", "The dose is of one beam.")
         audit.verify(session)

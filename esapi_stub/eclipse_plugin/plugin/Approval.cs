@@ -1,3 +1,7 @@
+using System;
+using System.Globalization;
+using System.Linq;
+
 namespace FdpBridge.Eclipse
 {
     /// <summary>The decision of one person that exactly these objectives may go to the planning system.</summary>
@@ -15,6 +19,11 @@ namespace FdpBridge.Eclipse
             By = json["approved_by"].Text;
             At = json["approved_utc"].Text;
             ObjectivesSha256 = json["objectives_sha256"].Text;
+            if (By.Trim().Length == 0 || By.Any(char.IsControl))
+                throw new FormatException("an approval names who approved, on one line");
+            DateTimeOffset when;
+            if (!DateTimeOffset.TryParse(At, CultureInfo.InvariantCulture, DateTimeStyles.None, out when))
+                throw new FormatException("an approval says when");
         }
     }
 }

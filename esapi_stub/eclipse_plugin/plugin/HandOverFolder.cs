@@ -71,7 +71,7 @@ namespace FdpBridge.Eclipse
         /// <summary>Raises an error before anything is changed, rather than after it, if no receipt could be written.</summary>
         public void RequireWritable()
         {
-            string probe = Path.Combine(path, ReceiptFile + ".part");
+            string probe = PartOf(ReceiptFile);
             try
             {
                 File.WriteAllText(probe, string.Empty);
@@ -95,13 +95,19 @@ namespace FdpBridge.Eclipse
         /// <summary>Writes a receipt in one step: the bridge sees all of it or nothing.</summary>
         public void Write(Receipt receipt)
         {
-            string target = Path.Combine(path, receipt.IsRefusal && IsApplied() ? LaterRefusalFile : ReceiptFile);
-            string part = target + ".part";
+            string file = receipt.IsRefusal && IsApplied() ? LaterRefusalFile : ReceiptFile;
+            string target = Path.Combine(path, file), part = PartOf(file);
             File.WriteAllText(part, JsonWriter.Canonical(receipt.ToJson()) + "\n", JsonWriter.Utf8);
             if (File.Exists(target))
                 File.Replace(part, target, null);
             else
                 File.Move(part, target);
+        }
+
+        /// <summary>A name of its own: two workstations may answer the same hand-over at once.</summary>
+        private string PartOf(string file)
+        {
+            return Path.Combine(path, file + "." + Guid.NewGuid().ToString("N") + ".part");
         }
 
         private bool IsApplied()

@@ -94,21 +94,30 @@ namespace FdpBridge.Eclipse
             Structure structure = objective.RoiNumber == null
                 ? plan.StructureSet.Structures.First(s => s.Id == objective.RoiName)
                 : plan.StructureSet.Structures.First(s => s.ROINumber == objective.RoiNumber);
-            foreach (Term term in objective.Terms)
-                Add(structure, term);
+            var landed = new List<OptimizationObjective>();
+            try
+            {
+                foreach (Term term in objective.Terms)
+                    landed.Add(Add(structure, term));
+            }
+            catch (Exception)
+            {
+                // a line that the receipt calls refused must not be in the plan in part
+                landed.ForEach(plan.OptimizationSetup.RemoveObjective);
+                throw;
+            }
         }
 
-        private void Add(Structure structure, Term term)
+        private OptimizationObjective Add(Structure structure, Term term)
         {
             var dose = new DoseValue(term.DoseGy * PerGy(plan), plan.TotalDose.Unit);
             OptimizationSetup setup = plan.OptimizationSetup;
             OptimizationObjectiveOperator asked = PlanContent.OperatorOf(term);
             if (term.Kind == "mean")
-                setup.AddMeanDoseObjective(structure, dose, term.Priority);
-            else if (term.Kind == "geud")
-                setup.AddEUDObjective(structure, asked, dose, term.Number, term.Priority);
-            else
-                setup.AddPointObjective(structure, asked, dose, term.Number, term.Priority);
+                return setup.AddMeanDoseObjective(structure, dose, term.Priority);
+            if (term.Kind == "geud")
+                return setup.AddEUDObjective(structure, asked, dose, term.Number, term.Priority);
+            return setup.AddPointObjective(structure, asked, dose, term.Number, term.Priority);
         }
 
         private void AddNormalTissue(NormalTissue asked)

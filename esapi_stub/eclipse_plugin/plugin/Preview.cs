@@ -29,7 +29,8 @@ namespace FdpBridge.Eclipse
                 lines.Add("Will remove the " + present + " objectives that are in the plan");
             if (DoseDiscard.IsNeeded(objectives, plan))
                 lines.Add("Will discard the dose of the plan, because structures cannot be shaped while it is there");
-            lines.AddRange(objectives.DerivedStructures.Select(recipe => "Will make " + recipe.Words));
+            lines.AddRange(objectives.DerivedStructures.Select(recipe => (IsThere(recipe, plan)
+                ? "Will replace the contours of " : "Will make ") + recipe.Words));
             lines.Add("Will add, with (priority):");
             lines.AddRange(objectives.Objectives.GroupBy(objective => objective.RoiName).Select(
                 group => "  " + group.Key + ": " + string.Join("; ", group.Select(WithPriority))));
@@ -40,6 +41,11 @@ namespace FdpBridge.Eclipse
                 lines.Add("Will then optimize" + (settings.CalculateDose ? " and calculate the dose" : string.Empty));
             lines.Add("Doses above are in Gy, totals over all fractions. Yes: change this plan. No: show the next. Cancel: stop.");
             return string.Join(Environment.NewLine, lines);
+        }
+
+        private static bool IsThere(DerivedStructure recipe, ExternalPlanSetup plan)
+        {
+            return plan.StructureSet.Structures.Any(structure => structure.Id == recipe.Name && !structure.IsEmpty);
         }
 
         private static string WithPriority(Objective objective)

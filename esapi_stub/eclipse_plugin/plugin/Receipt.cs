@@ -108,7 +108,7 @@ namespace FdpBridge.Eclipse
                 { "reason", Json.Of(Cut(reason, LongestReason)) },
                 { "taken_by", Json.Of("eclipse plug-in " + Assembly.GetExecutingAssembly().GetName().Version.ToString(3)) },
                 { "plan_uid", isUid ? Json.Of(planUid) : Json.Null() },
-                { "created_utc", Json.Of(DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture)) },
+                { "created_utc", Json.Of(DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ss.ffffffZ", CultureInfo.InvariantCulture)) },
                 { "made", Json.Of(Made.Select(Json.Of)) },
                 { "added", Json.Of(Added.Select(outcome => outcome.ToJson())) },
                 { "refused", Json.Of(Refused.Select(outcome => outcome.ToJson())) },
