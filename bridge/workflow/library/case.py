@@ -112,12 +112,12 @@ class PlanningCase:
         """Tell what targets take of an organ."""
         masks = self.patient.anatomy.masks
         left = masks[organ].values >= 0.5
-        voxels, least_gy = np.count_nonzero(left), 0.0
+        voxels, least_gy = int(left.sum()), 0.0
         for level in self.prescription.levels:  # the highest first: where two overlap, it is what counts
             taken = left & (masks[level.roi_name].values >= 0.5)
-            least_gy += level.dose_gy * float(np.count_nonzero(taken)) / voxels
+            least_gy += level.dose_gy * int(taken.sum()) / voxels
             left &= ~taken
-        return WithinTargets(1.0 - np.count_nonzero(left) / voxels, least_gy)
+        return WithinTargets(1.0 - int(left.sum()) / voxels, least_gy)
 
     def structure(self, number: int) -> Structure:
         """Give a structure by its number."""
