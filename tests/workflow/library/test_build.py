@@ -122,6 +122,16 @@ class TestWhatIsMade:
         for target in the_patient(built[0]).plans[0].measures.targets.values():
             assert target.d95_gy > 0.9 * target.prescribed_gy
 
+    def test_a_parotid_that_lies_in_a_target_costs_neither_coverage_nor_a_hot_spot(self, tmp_path: Path) -> None:
+        # three tenths of it lie in PTV70; with a mean of 26 Gy asked of all of it, a voxel beside had 99 Gy
+        write_patient(tmp_path / "data" / "train", parotid=np.s_[56:66, 64:75, 60:68])
+        build(tmp_path / "data", tmp_path / "library", replace(FEW, rounds=5))
+        reference = the_patient(tmp_path / "library").plans[0]
+        assert reference.entry.flags == ()
+        missed = {f"{goal.roi} {goal.what}": goal.excess_gy for goal in reference.measures.goals if goal.hard}
+        # beamlets that are 10 mm apart come no nearer, with or without a parotid
+        assert max(missed.values()) < 1.0
+
     def test_openkbps_criteria_are_measured_of_both_plans(self, built: tuple[Path, Counted]) -> None:
         criteria = the_patient(built[0]).manifest.criteria_gy
         assert set(criteria) == {"clinical", "5-reference"}
