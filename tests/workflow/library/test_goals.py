@@ -93,11 +93,12 @@ class TestProtocol:
         goals = protocol_goals(load_protocol("head_and_neck"), case)
         assert [(goal.roi_name, goal.what) for goal in goals] == [
             ("PTV70", "D99% >= 66.50 Gy"), ("PTV70", "D95% >= 70.00 Gy"), ("PTV70", "D20% <= 77.00 Gy"),
-            ("PTV70", "D0% <= 74.90 Gy"), ("PTV56", "D99% >= 53.20 Gy"), ("PTV56", "D95% >= 56.00 Gy"),
-            ("PTV56", "D20% <= 61.60 Gy"), ("PTV56", "D0% <= 74.90 Gy"), ("SpinalCord", "D0.1cc <= 45.00 Gy"),
+            ("PTV70", "D2% <= 74.90 Gy"), ("PTV70", "D0% <= 74.90 Gy"), ("PTV56", "D99% >= 53.20 Gy"),
+            ("PTV56", "D95% >= 56.00 Gy"), ("PTV56", "D20% <= 61.60 Gy"), ("PTV56", "D2% <= 74.90 Gy"),
+            ("PTV56", "D0% <= 74.90 Gy"), ("SpinalCord", "D0.1cc <= 45.00 Gy"),
             ("Parotid_L", "mean <= 26.00 Gy"), ("Larynx", "mean <= 45.00 Gy"),
         ]  # fmt: skip
-        assert [goal.hard for goal in goals] == 2 * [True, True, False, True] + [True, False, False]
+        assert [goal.hard for goal in goals] == 2 * [True, True, False, True, False] + [True, False, False]
         assert goals[-2].within == case.within_targets("Parotid_L")
 
 
