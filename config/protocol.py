@@ -27,6 +27,8 @@ class TargetGoal(Section):
     of_highest
         Whether the percent are of the plan's highest prescription: beside it, another target must be hotter than its
         own.
+    hard
+        Whether a plan has to meet it. Other goals are wishes: they wait until all hard goals are met.
     source
         Key of the protocol's sources.
     """
@@ -35,15 +37,27 @@ class TargetGoal(Section):
     operator: Literal["lower", "upper"]
     dose_percent: Annotated[float, Field(ge=50, le=200)]
     of_highest: bool = False
+    hard: bool
     source: str
 
 
 class OrganGoal(Section):
-    """At most ``dose_gy`` to the hottest ``volume_cc`` of an organ, or on average where that is None."""
+    """At most ``dose_gy`` to the hottest ``volume_cc`` of an organ, or on average where that is None.
+
+    ``hard`` and ``source`` are as of :class:`TargetGoal`. A mean dose is never hard: how much of the organ the targets
+    take settles how low it can be.
+    """
 
     volume_cc: Positive | None
     dose_gy: Annotated[float, Field(gt=0, le=120)]
+    hard: bool
     source: str
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.hard and self.volume_cc is None:
+            raise ValueError("a mean dose cannot be a hard goal")
+        return self
 
 
 class Protocol(Section):

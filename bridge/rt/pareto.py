@@ -26,17 +26,20 @@ def dominated(criteria: FloatArray, tolerance: FloatArray | float = 0.0) -> NDAr
     criteria
         Shape ``(plans, criteria)``, less is better.
     tolerance
-        By how much another plan has to be better in something, one for all criteria or one for each: what two
-        optimizations of the same plan differ by.
+        What two optimizations of the same plan differ by, one for all criteria or one for each. To be worse or better
+        takes more than that: with many criteria, noise would else save every plan in one of them.
 
     Returns
     -------
     NDArray
-        Shape ``(plans,)``. Of two plans with the same criteria neither is dominated.
+        Shape ``(plans,)``. Of two plans with the same criteria neither is dominated, nor is the one with the least sum.
     """
     values = _finite(criteria)
     other, one = values[:, None], values[None]
-    return np.asarray(((other <= one).all(axis=2) & (other < one - tolerance).any(axis=2)).any(axis=0))
+    beats = (other <= one + tolerance).all(axis=2) & (other < one - tolerance).any(axis=2)
+    # within a tolerance plans can beat each other in a circle; sums cannot
+    total = values.sum(axis=1)
+    return np.asarray((beats & (total[:, None] < total)).any(axis=0))
 
 
 def hypervolume(criteria: FloatArray, worst: FloatArray) -> float:

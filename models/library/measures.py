@@ -46,6 +46,7 @@ class GoalOutcome(Part):
 
     roi: str
     what: str
+    hard: bool
     reached_gy: float
     excess_gy: float
 

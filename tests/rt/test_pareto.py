@@ -28,8 +28,22 @@ class TestDominance:
         assert not dominated(plans, 0.1).any()
         assert dominated(plans, np.array([0.1, 0.05])).tolist() == [False, True]
 
-    def test_a_tolerance_does_not_let_a_plan_win_that_is_worse_in_something(self) -> None:
-        assert not dominated(np.array([[1.001, 0.0], [1.0, 9.0]]), 0.1).any()
+    def test_what_is_worse_within_the_tolerance_does_not_save_a_plan(self) -> None:
+        # nobody takes the second plan for a thousandth of a gray: optimizations of one plan differ by more
+        plans = np.array([[1.001, 0.0], [1.0, 9.0]])
+        assert dominated(plans, 0.1).tolist() == [False, True]
+        assert not dominated(plans).any()
+        assert not dominated(np.array([[1.101, 0.0], [1.0, 9.0]]), 0.1).any()
+
+    def test_plans_that_beat_each_other_in_a_circle_are_not_all_dominated(self) -> None:
+        # each is better than the next by 0.15 in one criterion and worse within the tolerance in the two others
+        circle = np.array([[0.0, 0.0, 0.0], [0.15, -0.075, -0.075], [0.075, 0.075, -0.15]])
+        assert not dominated(circle, 0.1).all()
+
+    def test_the_best_plan_on_the_whole_is_never_dominated(self) -> None:
+        plans = np.random.default_rng(3).uniform(0.0, 0.3, (200, 40, 3))
+        for table in plans:
+            assert not dominated(table, 0.1)[table.sum(axis=1).argmin()]
 
     def test_one_plan_is_never_dominated(self) -> None:
         assert dominated(np.array([[3.0, 4.0]])).tolist() == [False]

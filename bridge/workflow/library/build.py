@@ -22,7 +22,7 @@ from bridge.workflow.child_process import end_with
 from bridge.workflow.library.goals import protocol_sha256
 from bridge.workflow.library.patient import PatientJob, build_patient
 from bridge.workflow.library.planner import InfluenceOf
-from bridge.workflow.library.record import LeftOut, Work, add_work, write_left_out
+from bridge.workflow.library.record import LeftOut, Work, add_work, read_left_out, write_left_out
 from bridge.workflow.library.weightings import WeightingChoice
 from bridge.workflow.lock import data_folder_lock
 from config.protocol import Protocol, load_protocol
@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 LIBRARY_RULE = StoppingRule(max_iterations=120)
 """The engine's own rule with a bound: warm plans end by the rule, and the first of a patient may not."""
+
+_METHOD = "planning 2"
+"""How goals and weightings become objectives: a change of numbers needs another, else old plans and new ones mix."""
 
 _NUMBA_THREADS = "NUMBA_NUM_THREADS"
 
@@ -104,7 +107,7 @@ def recipe_of(options: LibraryOptions, protocol: Protocol) -> Recipe:
     except metadata.PackageNotFoundError:
         release = "missing"  # the engine itself says what to install
     return Recipe(
-        engine=f"fdp-bridge {__version__}, pyRadPlan {release}",
+        engine=f"fdp-bridge {__version__}, {_METHOD}, pyRadPlan {release}",
         dose_grid_mm=options.settings.dose_grid_mm,
         beamlet_mm=options.settings.beamlet_mm,
         max_iterations=rule.max_iterations,
@@ -243,17 +246,21 @@ def _run(
     futures: list[Future[_Outcome]] = [executor.submit(_work, job, influence_of) for job in jobs]
     outcomes: list[_Outcome] = []
     left_out: list[LeftOut] = []
+    # of patients whom this run does not come to, what an earlier one found still holds
+    all_left_out = {one.patient: one for one in read_left_out(library)}
     try:
         for future in as_completed(futures):
             outcome = future.result()
             outcomes.append(outcome)
+            all_left_out.pop(outcome.patient, None)
             if outcome.error is not None:
                 left_out.append(LeftOut(outcome.patient, outcome.error))
+                all_left_out[outcome.patient] = left_out[-1]
                 logger.warning("%s is left out: %s", outcome.patient, outcome.error["message"])
             elif outcome.plans:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 add_work(library, Work(now, outcome.patient, outcome.plans, outcome.seconds, processes))
-            write_left_out(library, tuple(left_out))
+            write_left_out(library, tuple(all_left_out.values()))
             progress(len(outcomes), len(jobs), _line(outcome))
     except BrokenProcessPool as error:
         raise Failure(

@@ -19,7 +19,16 @@ from bridge.rt.structure import Structure
 from bridge.rt.volume import CtVolume, Dose
 from models.openkbp.reader import OpenKbpPatient, read_patient
 
-__all__ = ["HOMOGENEITY_NUMBER", "OUTSIDE_NUMBER", "PlanningCase", "case_of", "read_planning_case", "source_sha256"]
+__all__ = [
+    "HOMOGENEITY_NUMBER",
+    "NOTHING_WITHIN",
+    "OUTSIDE_NUMBER",
+    "PlanningCase",
+    "WithinTargets",
+    "case_of",
+    "read_planning_case",
+    "source_sha256",
+]
 
 BODY_NAME = "BODY"
 FRACTIONS = 35
@@ -33,6 +42,26 @@ HOMOGENEITY_NUMBER = 2000
 
 _LEAST_OUTSIDE_CC = 0.5
 """Of an organ with less than this outside the targets there is nothing to spare."""
+
+
+@dataclass(frozen=True)
+class WithinTargets:
+    """What targets take of an organ.
+
+    Attributes
+    ----------
+    share
+        Part of the organ's voxels.
+    least_mean_gy
+        The organ's mean dose where these get their prescriptions and all others nothing: no plan has less.
+    """
+
+    share: float
+    least_mean_gy: float
+
+
+NOTHING_WITHIN = WithinTargets(0.0, 0.0)
+"""Of an organ beside the targets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +107,17 @@ class PlanningCase:
     def organs(self) -> tuple[Structure, ...]:
         """The organs."""
         return tuple(structure for structure in self.structures if structure.kind == "organ")
+
+    def within_targets(self, organ: str) -> WithinTargets:
+        """Tell what targets take of an organ."""
+        masks = self.patient.anatomy.masks
+        left = masks[organ].values >= 0.5
+        voxels, least_gy = int(left.sum()), 0.0
+        for level in self.prescription.levels:  # the highest first: where two overlap, it is what counts
+            taken = left & (masks[level.roi_name].values >= 0.5)
+            least_gy += level.dose_gy * int(taken.sum()) / voxels
+            left &= ~taken
+        return WithinTargets(1.0 - int(left.sum()) / voxels, least_gy)
 
     def structure(self, number: int) -> Structure:
         """Give a structure by its number."""

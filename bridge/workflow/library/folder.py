@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,17 @@ class PatientFolder:
         """Tell if the dose of a plan is there."""
         return (self.path / dose_file(name)).exists()
 
+    def has_beamlets(self, beam_set: str) -> bool:
+        """Tell if the places of the beamlets are there."""
+        return (self.path / beamlets_file(beam_set)).exists()
+
+    def has_all(self, manifest: PatientManifest) -> bool:
+        """Tell if all files that a manifest names are there."""
+        names = [entry.record.name for entry in manifest.plans]
+        return all((self.path / plan_file(name)).exists() and self.has_dose(name) for name in names) and all(
+            self.has_beamlets(beams.name) for beams in manifest.beam_sets
+        )
+
     def dose(self, name: str, grid: Grid) -> Dose:
         """Read the dose of a plan."""
         file = dose_file(name)
@@ -131,17 +142,33 @@ class PatientFolder:
         """Write the manifest: from now on the patient is part of the library."""
         write_whole(self.path / PATIENT_FILE, as_bytes(manifest))
 
-    def entries(self) -> list[PlanEntry]:
-        """Give the entries of all plans that are there, with their flags and hashes."""
+    def entries(self, made: Collection[str], restored: Collection[str]) -> list[PlanEntry]:
+        """Give the entries of all plans that are there, with their flags and hashes.
+
+        Parameters
+        ----------
+        made, restored
+            Plans that this run made, and those whose doses it made again. All other files have to be what an earlier
+            manifest says of them: one that was changed since must not get a new hash.
+
+        Raises
+        ------
+        ModelRefusal
+            One is not (``library-file-changed``).
+        """
         names = self.plan_names()
         records = {name: plan.record for name in names if (plan := self.plan(name)) is not None}
         flags = _flags({name: (record.beam_set, record.measures) for name, record in records.items()})
+        manifest = self.manifest()
+        before = {} if manifest is None else {entry.record.name: entry for entry in manifest.plans}
+        plans = {name: entry.plan_sha256 for name, entry in before.items() if name not in made}
+        doses = {name: entry.dose_sha256 for name, entry in before.items() if name not in {*made, *restored}}
         return [
             PlanEntry(
                 record=record,
                 flags=flags[name],
-                plan_sha256=self._sha256(plan_file(name)),
-                dose_sha256=self._sha256(dose_file(name)),
+                plan_sha256=self._sha256(plan_file(name), plans.get(name)),
+                dose_sha256=self._sha256(dose_file(name), doses.get(name)),
             )
             for name, record in records.items()
         ]
@@ -174,8 +201,8 @@ class PatientFolder:
                 "library-unwritable", f"The folder {self.path.name} cannot be made: {error.strerror}."
             ) from error
 
-    def _sha256(self, file: str) -> str:
-        return hashlib.sha256(read_checked(self.path / file, None)).hexdigest()
+    def _sha256(self, file: str, known: str | None = None) -> str:
+        return hashlib.sha256(read_checked(self.path / file, known)).hexdigest()
 
     def _require_same(self, recipe_sha256: str, source_sha256: str, file: str) -> None:
         if source_sha256 != self.source_sha256:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bridge.rt.dvh import Dvh
-from bridge.workflow.library.case import PlanningCase
+from bridge.workflow.library.case import NOTHING_WITHIN, OUTSIDE_NUMBER, PlanningCase, WithinTargets
 from config.protocol import Protocol
 from esapi_stub.planning import MeanObjective, PlannedObjective, PointObjective
 from models.library.measures import GoalOutcome
@@ -19,13 +19,21 @@ __all__ = ["Aim", "Goal", "first_aims", "objectives_of", "protocol_goals", "prot
 _INSIDE_GY = 0.3
 """Penalties come to rest a little short of what they are asked for."""
 
-_FIRST_PRIORITY, _FIRST_PRIORITY_OF_MEANS = 100.0, 10.0
+_HARD_PRIORITY, _WISH_PRIORITY, _MEAN_PRIORITY = 1000.0, 10.0, 0.3
+"""A penalty is a mean over its structure: at these priorities a mean dose that is missed by 10 Gy pulls at each of the
+25 cc of a parotid as hard as a target of 300 cc at the voxels that miss 0.04 Gy. At a tenth of the priority of coverage
+it would cost more than 10 Gy of it."""
+
 _HARDER = 3.0
-_MOST_STEPS = 9.0 * _HARDER
-"""A mean dose that cannot be had must not pull at the coverage for ever."""
+_MOST_STEPS, _MOST_STEPS_OF_WISHES = 9.0, 3.0
+"""A wish that cannot be had must not pull at the coverage for ever."""
+
+_LEAST_SHARE = 0.05
+"""Of an organ outside the targets: of less, no mean dose hangs on what it gets."""
 
 _FARTHEST_GY = 0.9
-"""The farthest that a plan is ever asked beyond a goal: a target's goals from above and below must not meet."""
+"""The farthest that a plan is ever asked beyond a goal at a volume: a target's goals from above and below must not
+meet."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ class Goal:
         The volume that it is of, in ``unit``; None for the mean dose. 0 % stands for D0.03cc.
     unit
         ``"%"`` or ``"cc"``.
+    hard
+        Whether it comes before those that are not.
+    within
+        Of a mean dose: what targets take of the organ. Only the rest is asked for less dose, so that no mean dose is
+        had at the cost of coverage.
     """
 
     roi_number: int
@@ -52,11 +65,8 @@ class Goal:
     dose_gy: float
     volume: float | None
     unit: Literal["%", "cc"] = "%"
-
-    @property
-    def outranks_means(self) -> bool:
-        """Whether this is a goal of coverage or of a maximum: those come before mean doses."""
-        return self.volume is not None
+    hard: bool = True
+    within: WithinTargets = NOTHING_WITHIN
 
     @property
     def what(self) -> str:
@@ -76,7 +86,9 @@ class Goal:
         else:
             reached = dvh.dose_at_percent(self.volume)
         excess = reached - self.dose_gy if self.operator == "upper" else self.dose_gy - reached
-        return GoalOutcome(roi=self.roi_name, what=self.what, reached_gy=reached, excess_gy=excess)
+        return GoalOutcome(
+            roi=self.roi_name, what=self.what, hard=self.hard, reached_gy=reached, excess_gy=excess
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,27 +107,32 @@ class Aim:
     asked_gy: float
     priority: float
 
-    def objective(self, covered_cc: float) -> PlannedObjective:
-        """Give it as an objective of the engine.
+    def objective(self, covered_cc: Mapping[int, float]) -> PlannedObjective | None:
+        """Give it as an objective of the engine; None where the targets leave nothing of the organ to spare.
 
         Parameters
         ----------
         covered_cc
-            Volume of the structure: the engine knows percent alone.
+            Volumes by the structures' numbers: the engine knows percent alone.
         """
         goal = self.goal
         if goal.volume is None:
-            return MeanObjective(goal.roi_number, self.asked_gy, self.priority)
-        percent = goal.volume if goal.unit == "%" else min(100.0, 100.0 * goal.volume / covered_cc)
+            number = OUTSIDE_NUMBER + goal.roi_number
+            return MeanObjective(number, self.asked_gy, self.priority) if number in covered_cc else None
+        volume_cc = covered_cc[goal.roi_number]
+        percent = goal.volume if goal.unit == "%" else min(100.0, 100.0 * goal.volume / volume_cc)
         return PointObjective(goal.roi_number, goal.operator, self.asked_gy, percent, self.priority)
 
     def harder(self, excess_gy: float) -> Aim:
         """Ask more firmly for a goal that was missed by so much: a higher priority, and as much more as was missed."""
-        if self.goal.operator == "lower":
-            asked = min(self.asked_gy + excess_gy, self.goal.dose_gy + _FARTHEST_GY)
+        goal = self.goal
+        if goal.volume is None:
+            asked = max(0.0, self.asked_gy - excess_gy / max(1.0 - goal.within.share, _LEAST_SHARE))
+        elif goal.operator == "lower":
+            asked = min(self.asked_gy + excess_gy, goal.dose_gy + _FARTHEST_GY)
         else:
-            asked = max(self.asked_gy - excess_gy, self.goal.dose_gy - _FARTHEST_GY)
-        highest = _MOST_STEPS * _first_priority(self.goal)
+            asked = max(self.asked_gy - excess_gy, goal.dose_gy - _FARTHEST_GY)
+        highest = (_MOST_STEPS if goal.hard else _MOST_STEPS_OF_WISHES) * _first_priority(goal)
         return replace(self, asked_gy=asked, priority=min(self.priority * _HARDER, highest))
 
 
@@ -126,10 +143,19 @@ def protocol_goals(protocol: Protocol, case: PlanningCase) -> tuple[Goal, ...]:
         for target in protocol.targets:
             full_gy = case.prescription.highest_gy if target.of_highest else level.dose_gy
             dose_gy = full_gy * target.dose_percent / 100.0
-            goals.append(Goal(level.roi_number, level.roi_name, target.operator, dose_gy, target.volume_percent))
+            goals.append(
+                Goal(
+                    level.roi_number, level.roi_name, target.operator, dose_gy, target.volume_percent, hard=target.hard
+                )
+            )  # fmt: skip
     for structure in case.organs:
+        within = case.within_targets(structure.name)
         for organ in protocol.organs.get(structure.name, ()):
-            goals.append(Goal(structure.number, structure.name, "upper", organ.dose_gy, organ.volume_cc, "cc"))
+            goals.append(
+                Goal(
+                    structure.number, structure.name, "upper", organ.dose_gy, organ.volume_cc, "cc", organ.hard, within
+                )
+            )  # fmt: skip
     return tuple(goals)
 
 
@@ -140,16 +166,25 @@ def protocol_sha256(protocol: Protocol) -> str:
 
 def first_aims(goals: tuple[Goal, ...]) -> tuple[Aim, ...]:
     """Ask for every goal a little more than it needs."""
-    return tuple(
-        Aim(goal, goal.dose_gy + (_INSIDE_GY if goal.operator == "lower" else -_INSIDE_GY), _first_priority(goal))
-        for goal in goals
-    )
+    return tuple(Aim(goal, _first_asked_gy(goal), _first_priority(goal)) for goal in goals)
 
 
 def objectives_of(aims: tuple[Aim, ...], covered_cc: Mapping[int, float]) -> list[PlannedObjective]:
     """Give the objectives of all aims; volumes by the structures' numbers."""
-    return [aim.objective(covered_cc[aim.goal.roi_number]) for aim in aims]
+    return [objective for aim in aims if (objective := aim.objective(covered_cc)) is not None]
+
+
+def _first_asked_gy(goal: Goal) -> float:
+    if goal.operator == "lower":
+        return goal.dose_gy + _INSIDE_GY
+    asked_gy = goal.dose_gy - _INSIDE_GY
+    if goal.volume is None:
+        # what is left for the rest when the targets have their prescription
+        return max(0.0, asked_gy - goal.within.least_mean_gy) / max(1.0 - goal.within.share, _LEAST_SHARE)
+    return asked_gy
 
 
 def _first_priority(goal: Goal) -> float:
-    return _FIRST_PRIORITY if goal.outranks_means else _FIRST_PRIORITY_OF_MEANS
+    if goal.volume is None:
+        return _MEAN_PRIORITY
+    return _HARD_PRIORITY if goal.hard else _WISH_PRIORITY

@@ -17,7 +17,7 @@ from bridge.workflow.library.weightings import REFERENCE_WEIGHTING, WeightingCho
 from config.protocol import Protocol
 from esapi_stub.engine.engine import EngineSettings
 from esapi_stub.engine.radplan import equispaced_deg
-from models.library.manifest import GridEntry, PatientManifest, PlanRecord, WeightingEntry
+from models.library.manifest import GridEntry, PatientManifest, PlanEntry, PlanRecord, WeightingEntry
 from models.library.measures import PlanMeasures
 from models.library.plan_file import PlanContent
 
@@ -113,13 +113,16 @@ def build_patient(
     case = read_planning_case(job.source)
     prepared = prepare_case(case, protocol_goals(job.protocol, case), job.settings.dose_grid_mm)
     present = [organ for organ in job.protocol.organs if organ in case.outside]
-    made = 0
+    made, restored = set[str](), set[str]()
     # sets of beams that an earlier run made get back what they lack, and nothing new
     for beams in dict.fromkeys((*job.beams, *folder.beam_sets())):
         wanted = _wanted(job, present) if beams in job.beams else ()
-        made += _BeamSet(job, folder, prepared, beams, influence_of, on_plan).build(wanted)
-    folder.write_manifest(_manifest(job, folder, prepared))
-    return PatientResult(job.patient_id, made)
+        beam_set = _BeamSet(job, folder, prepared, beams, influence_of, on_plan)
+        beam_set.build(wanted)
+        made |= beam_set.made
+        restored |= beam_set.restored
+    folder.write_manifest(_manifest(job, folder, prepared, folder.entries(made, restored)))
+    return PatientResult(job.patient_id, len(made))
 
 
 def _wanted(job: PatientJob, present: Sequence[str]) -> tuple[WeightingEntry, ...]:
@@ -135,11 +138,11 @@ def _is_whole(job: PatientJob, folder: PatientFolder) -> bool:
     present = [name for name in manifest.plans[0].record.measures.organ_means_gy() if name in job.protocol.organs]
     names = {plan.record.name for plan in manifest.plans}
     wanted = {f"{beams}-{one.name}" for beams in job.beams for one in _wanted(job, present)}
-    return wanted <= names and all(folder.has_dose(name) for name in names)
+    return wanted <= names and folder.has_all(manifest)
 
 
 class _BeamSet:
-    """The plans of one set of beams under way."""
+    """The plans of one set of beams under way: which were made, and whose doses were made again."""
 
     def __init__(
         self,
@@ -156,17 +159,19 @@ class _BeamSet:
         self._beams = beams
         self._influence_of = influence_of
         self._on_plan = on_plan
+        self.made: set[str] = set()
+        self.restored: set[str] = set()
 
-    def build(self, wanted: Sequence[WeightingEntry]) -> int:
-        """Make what is missing, and say how many plans that were."""
+    def build(self, wanted: Sequence[WeightingEntry]) -> None:
+        """Make what is missing."""
         missing = [one for one in wanted if self._folder.plan(self._name(one)) is None]
         undosed = [
             name
             for name in self._folder.plan_names()
             if name.startswith(f"{self._beams}-") and not self._folder.has_dose(name)
         ]
-        if not missing and not undosed:
-            return 0
+        if not missing and not undosed and self._folder.has_beamlets(str(self._beams)):
+            return
         planner = Planner(self._prepared, self._beams, self._job.settings, self._influence_of)
         self._folder.keep_beamlets(str(self._beams), planner.beamlets)
         for name in undosed:
@@ -177,7 +182,6 @@ class _BeamSet:
         others = [one for one in missing if one != REFERENCE_WEIGHTING]
         for first in range(0, len(others), TOGETHER):
             self._optimize(planner, others[first : first + TOGETHER])
-        return len(missing)
 
     def _optimize(self, planner: Planner, wanted: Sequence[WeightingEntry]) -> None:
         """Make some plans in one batch, from the reference plan as it is on disk."""
@@ -208,6 +212,7 @@ class _BeamSet:
         )
         curves = curves_of(self._prepared.case, planned.dvhs)
         self._folder.write_plan(PlanContent(record, planned.fluence, curves), planned.dose)
+        self.made.add(record.name)
         self._on_plan(record.name)
 
     def _restore(self, planner: Planner, name: str) -> None:
@@ -231,6 +236,7 @@ class _BeamSet:
                 file=name,
             )
         self._folder.write_dose(name, dose)
+        self.restored.add(name)
 
     def _name(self, weighting: WeightingEntry) -> str:
         return f"{self._beams}-{weighting.name}"
@@ -242,10 +248,11 @@ def _largest_difference_gy(one: PlanMeasures, other: PlanMeasures) -> float:
     return max([*targets, *organs])
 
 
-def _manifest(job: PatientJob, folder: PatientFolder, prepared: PreparedCase) -> PatientManifest:
+def _manifest(
+    job: PatientJob, folder: PatientFolder, prepared: PreparedCase, plans: Sequence[PlanEntry]
+) -> PatientManifest:
     """Say what there is of a patient, also what earlier runs made."""
     case, grid = prepared.case, prepared.patient.ct.grid
-    plans = folder.entries()
     names = sorted({plan.record.beam_set for plan in plans}, key=lambda name: -int(name))
     references = [f"{name}-{REFERENCE_WEIGHTING.name}" for name in names]
     return PatientManifest(

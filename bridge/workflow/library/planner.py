@@ -21,10 +21,10 @@ from bridge.workflow.library.measuring import measures_of
 from esapi_stub.engine.engine import EngineSettings
 from esapi_stub.engine.fluence import even_fluence, optimize_fluences
 from esapi_stub.engine.influence import DoseInfluence
-from esapi_stub.engine.objectives import AUTOMATIC_NORMAL_TISSUE, DoseFunction, dose_function
+from esapi_stub.engine.objectives import DoseFunction, dose_function
 from esapi_stub.engine.patient import PlanningPatient, patient_on_grid
 from esapi_stub.engine.radplan import BeamDirection, equispaced_deg
-from esapi_stub.planning import MeanObjective, PlannedObjective, PointObjective
+from esapi_stub.planning import MeanObjective, NormalTissueObjective, PlannedObjective, PointObjective
 from models.library.manifest import WeightingEntry
 from models.library.measures import PlanMeasures
 from models.library.plan_file import Beamlets, as_stored
@@ -34,9 +34,18 @@ __all__ = ["InfluenceOf", "Planned", "Planner", "PreparedCase", "prepare_case"]
 InfluenceOf = Callable[[PlanningPatient, Sequence[BeamDirection], float], DoseInfluence]
 """What computes a dose influence: :func:`esapi_stub.engine.radplan.dose_influence`."""
 
-_HOMOGENEITY_PRIORITY = 1.0
+_HOMOGENEITY_PRIORITY = 10.0
 _HOMOGENEOUS = (1.0, 1.02)
 """What the homogeneity objectives ask of all of the highest target, in parts of its prescription: not to be reached."""
+
+_FALL_OFF = NormalTissueObjective(
+    priority=1000.0, automatic=False, distance_mm=5.0, start_percent=97.0, end_percent=40.0, fall_off_per_mm=0.05
+)
+"""97 % of the highest upper goal, which is 110 % of the highest prescription, are the 107 % that targets may have.
+
+The penalty is a mean over all of the body, of which targets are some fiftieth: at this priority a voxel outside them
+counts a fiftieth of one that misses a hard goal. At a priority of 1 it counts nothing, and hot spots move outside.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +178,7 @@ class Planner:
             PointObjective(HOMOGENEITY_NUMBER, "upper", high_gy, 0.0, _HOMOGENEITY_PRIORITY),
             *(MeanObjective(outside.number, 0.0, pressing) for outside in case.outside.values()),
         ]
-        return dose_function(self.prepared.patient, objectives, AUTOMATIC_NORMAL_TISSUE, highest_gy)
+        return dose_function(self.prepared.patient, objectives, _FALL_OFF, highest_gy)
 
     def weighted(self, function: DoseFunction, weighting: WeightingEntry) -> DoseFunction:
         """Weigh a function of :meth:`function` anew."""

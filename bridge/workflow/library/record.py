@@ -78,11 +78,13 @@ def add_work(library: Path, work: Work) -> None:
     """
     path = library / RECORD_FILE
     try:
-        is_new = not path.exists()
+        before = path.read_bytes() if path.exists() else b""
         with path.open("a", encoding="utf-8", newline="") as stream:
             rows = csv.writer(stream)
-            if is_new:
+            if not before:
                 rows.writerow(_COLUMNS)
+            elif not before.endswith(b"\n"):
+                stream.write("\r\n")  # a crash cut the last line; it must not take this one with it
             rows.writerow([asdict(work)[column] for column in _COLUMNS])
     except OSError as error:
         raise StorageFailure("library-unwritable", f"{path.name} cannot be written: {error.strerror}.") from error
@@ -104,13 +106,13 @@ def read_work(library: Path) -> tuple[Work, ...]:
 
 
 def write_left_out(library: Path, left_out: tuple[LeftOut, ...]) -> None:
-    """Write who was left out in the last run and why."""
+    """Write who is left out and why."""
     rows = {one.patient: dict(one.error) for one in left_out}
     write_whole(library / LEFT_OUT_FILE, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 def read_left_out(library: Path) -> tuple[LeftOut, ...]:
-    """Read who was left out; nobody before the first run has ended."""
+    """Read who is left out, also by earlier runs; nobody before the first."""
     path = library / LEFT_OUT_FILE
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return tuple(LeftOut(patient, error) for patient, error in rows.items())

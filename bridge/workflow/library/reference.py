@@ -1,12 +1,13 @@
 """The reference plan: a protocol's goals, iterated to be met, with the organs as far down as they go beside them.
 
 What automated planning does by its own steps: ask, look, ask again. A goal that is missed is asked for more firmly, at
-a higher priority and by as much more as was missed; mean doses wait until coverage and maxima are met. As long as all
-goals that can be are met, the organs are pressed harder. The best plan of a bounded number of rounds counts.
+a higher priority and by as much more as was missed; wishes wait until the hard goals are met. As long as all goals that
+can be are met, the organs are pressed harder. The best plan of a bounded number of rounds counts.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bridge.rt.errors import ModelRefusal
@@ -17,17 +18,18 @@ from models.library.measures import PlanMeasures
 __all__ = ["ReferencePlan", "reference_plan"]
 
 _FIRST_PRESSING = 0.1
-"""A thousandth of the priority of a goal."""
+"""A ten-thousandth of the priority of a hard goal."""
 
 _PRESSING_STEP = 2.0
 _LEAST_GAIN_GY = 0.3
 """When pressing twice as hard lowers the organs by less than this on average, it ends."""
 
 _SAME_GY = 0.1
-"""Goals missed by sums that differ by less are missed alike."""
+"""Goals missed by sums in the same tenth of a gray are missed alike; goals that are met are a class of their own."""
 
-_LEAST_COVERAGE = 0.9
-"""A reference plan with less than this part of the prescription at D95% of a target is a failure, not a plan."""
+_LEAST_COVERAGE = 0.95
+"""A reference plan with less than this part of the prescription at D95% of a target is a failure, not a plan: it would
+be flagged cold, and everything else be learned relative to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +50,12 @@ class ReferencePlan:
 
     @property
     def rank(self) -> tuple[int, int, float]:
-        """Less is better: coverage and maxima missed, then means missed, then the organs' mean doses."""
+        """Less is better: hard goals missed, then wishes missed, then the organs' mean doses."""
         missed = {True: 0.0, False: 0.0}
         for aim, outcome in zip(self.aims, self.planned.measures.goals, strict=True):
-            missed[aim.goal.outranks_means] += max(0.0, outcome.excess_gy)
-        first, second = (round(missed[outranks] / _SAME_GY) for outranks in (True, False))
-        return first, second, organs_gy(self.planned.measures)
+            missed[aim.goal.hard] += max(0.0, outcome.excess_gy)
+        hard, wished = (math.ceil(missed[is_hard] / _SAME_GY) for is_hard in (True, False))
+        return hard, wished, organs_gy(self.planned.measures)
 
 
 def organs_gy(measures: PlanMeasures) -> float:
@@ -88,29 +90,29 @@ def reference_plan(planner: Planner, rounds: int) -> ReferencePlan:
         if best is None or last.rank < best.rank:
             best = last
         after = _asked_next(last)
-        if after is None:
-            # nothing is missed: press the organs as long as it pays
+        if _misses_hard_goals(last):
+            if after is None and pressing == _FIRST_PRESSING:
+                break  # there is nothing left to ask for, nor to give up
+            pressing = max(pressing / _PRESSING_STEP, _FIRST_PRESSING)
+        elif after is None:
             if gained < _LEAST_GAIN_GY:
                 break
             pressing *= _PRESSING_STEP
-        else:
-            aims = after
-            pressing = max(pressing / _PRESSING_STEP, _FIRST_PRESSING) if _missed_first(last) else pressing
+        aims = after or aims
     assert best is not None  # noqa: S101 - there is one round at least
     _require_coverage(best)
     return best
 
 
-def _missed_first(plan: ReferencePlan) -> bool:
-    """Tell if coverage or a maximum is missed."""
+def _misses_hard_goals(plan: ReferencePlan) -> bool:
     return plan.rank[0] > 0
 
 
 def _asked_next(plan: ReferencePlan) -> tuple[Aim, ...] | None:
-    """Ask more firmly for the goals that were missed, those that come first alone; None where none was."""
-    first = _missed_first(plan)
+    """Ask more firmly for the goals that were missed, the hard ones alone if there are such; None where none was."""
+    hard_only = _misses_hard_goals(plan)
     asked = tuple(
-        aim.harder(outcome.excess_gy) if outcome.excess_gy > 0 and (aim.goal.outranks_means or not first) else aim
+        aim.harder(outcome.excess_gy) if outcome.excess_gy > 0 and (aim.goal.hard or not hard_only) else aim
         for aim, outcome in zip(plan.aims, plan.planned.measures.goals, strict=True)
     )
     return asked if asked != plan.aims else None

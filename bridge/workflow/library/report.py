@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -130,15 +131,16 @@ def _megabytes(path: Path, patients: Sequence[LibraryPatient]) -> dict[str, floa
 
 def _goals(references: Sequence[LibraryPlan]) -> dict[str, object]:
     """Give the shares of goals that the reference plans meet."""
+    goals = [plan.measures.goals for plan in references]
     by_goal: dict[str, list[bool]] = {}
-    for plan in references:
-        for outcome in plan.measures.goals:
-            by_goal.setdefault(f"{outcome.roi} {outcome.what}", []).append(outcome.is_met)
-    met = [one for outcomes in by_goal.values() for one in outcomes]
+    for outcome in chain.from_iterable(goals):
+        by_goal.setdefault(f"{outcome.roi} {outcome.what}", []).append(outcome.is_met)
     return {
-        "share_of_goals_met": _share(met),
-        "share_of_plans_that_meet_all": _share(
-            [all(goal.is_met for goal in plan.measures.goals) for plan in references]
+        "share_of_goals_met": _share([one.is_met for one in chain.from_iterable(goals)]),
+        "share_of_hard_goals_met": _share([one.is_met for one in chain.from_iterable(goals) if one.hard]),
+        "share_of_plans_that_meet_all": _share([all(one.is_met for one in of_plan) for of_plan in goals]),
+        "share_of_plans_that_meet_all_hard": _share(
+            [all(one.is_met for one in of_plan if one.hard) for of_plan in goals]
         ),
         "by_goal": {name: {"share": _share(outcomes), "n": len(outcomes)} for name, outcomes in by_goal.items()},
     }

@@ -54,7 +54,11 @@ def measures(hi: float = 0.05, parotid_gy: float = 20.0, cord_gy: float = 10.0, 
             "SpinalCord": OrganMeasures(mean_gy=12, d01cc_gy=40, near_maximum_gy=41, outside_gy=cord_gy),
             "Larynx": OrganMeasures(mean_gy=70, d01cc_gy=72, near_maximum_gy=73, outside_gy=None),
         },
-        goals=(GoalOutcome(roi="PTV70", what="D95% >= 70.00 Gy", reached_gy=d95_gy, excess_gy=70.0 - d95_gy),),
+        goals=(
+            GoalOutcome(
+                roi="PTV70", what="D95% >= 70.00 Gy", hard=True, reached_gy=d95_gy, excess_gy=70.0 - d95_gy
+            ),
+        ),
         hottest_gy=75.0,
     )  # fmt: skip
 

@@ -50,12 +50,15 @@ PLANS = (
 )  # fmt: skip
 
 
-def write_patient(folder: Path, name: str = "pt_1", *without: str) -> Path:
+Box = tuple[slice, slice, slice]
+
+
+def write_patient(folder: Path, name: str = "pt_1", *without: str, parotid: Box = BOXES["LeftParotid"]) -> Path:
     """Write the patient, packed."""
     ct = np.zeros((128,) * 3, dtype=np.uint16)
     ct[BOXES["possible_dose_mask"]] = 1024
     labels = np.zeros((128,) * 3, dtype=np.uint16)
-    for roi, box in BOXES.items():
+    for roi, box in (BOXES | {"LeftParotid": parotid}).items():
         if roi not in without:
             labels[box] |= np.uint16(1 << BITS[roi])
     dose = np.zeros((128,) * 3, dtype=np.uint16)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -121,6 +122,16 @@ class TestWhatIsMade:
         for target in the_patient(built[0]).plans[0].measures.targets.values():
             assert target.d95_gy > 0.9 * target.prescribed_gy
 
+    def test_a_parotid_that_lies_in_a_target_costs_neither_coverage_nor_a_hot_spot(self, tmp_path: Path) -> None:
+        # three tenths of it lie in PTV70; with a mean of 26 Gy asked of all of it, a voxel beside had 99 Gy
+        write_patient(tmp_path / "data" / "train", parotid=np.s_[56:66, 64:75, 60:68])
+        build(tmp_path / "data", tmp_path / "library", replace(FEW, rounds=5))
+        reference = the_patient(tmp_path / "library").plans[0]
+        assert reference.entry.flags == ()
+        missed = {f"{goal.roi} {goal.what}": goal.excess_gy for goal in reference.measures.goals if goal.hard}
+        # beamlets that are 10 mm apart come no nearer, with or without a parotid
+        assert max(missed.values()) < 1.0
+
     def test_openkbps_criteria_are_measured_of_both_plans(self, built: tuple[Path, Counted]) -> None:
         criteria = the_patient(built[0]).manifest.criteria_gy
         assert set(criteria) == {"clinical", "5-reference"}
@@ -174,6 +185,33 @@ class TestGoingOn:
             name: before[name] for name in before if "json" not in name
         }
         assert the_patient(copied).plans[0].dose().values.max() > 60.0
+
+    def test_a_plan_that_was_deleted_is_made_again(self, copied: Path, data: Path) -> None:
+        # as the message about a damaged plan says
+        (copied / "pt_1" / "5-sparing.plan.npz").unlink()
+        assert build(data, copied).plans == 1
+        (plan,) = (plan for plan in the_patient(copied).plans if plan.name == "5-sparing")
+        assert len(plan.content().fluence) > 0
+        plan.dose()
+
+    def test_beamlets_that_were_deleted_are_laid_out_again(self, copied: Path, data: Path) -> None:
+        (copied / "pt_1" / "5.beamlets.npz").unlink()
+        assert build(data, copied) == LibraryRun(1, 0, ())
+        assert (copied / "pt_1" / "5.beamlets.npz").exists()
+
+    @pytest.mark.parametrize("kind", ["dose", "plan"])
+    def test_a_file_that_was_changed_gets_no_new_hash(self, copied: Path, data: Path, kind: str) -> None:
+        home = copied / "pt_1"
+        manifest = (home / "patient.json").read_bytes()
+        changed = home / f"5-sparing.{kind}.npz"
+        with zipfile.ZipFile(changed, "a") as file:
+            file.writestr("more.npy", b"")
+        more = replace(OPTIONS, choice=replace(OPTIONS.choice, drawn=3))
+        (left_out,) = build(data, copied, more).left_out
+        assert (left_out.error["code"], left_out.error["where"]) == (
+            "library-file-changed", {"patient": "pt_1", "file": changed.name},
+        )  # fmt: skip
+        assert (home / "patient.json").read_bytes() == manifest
 
     def test_doses_of_beams_that_nobody_asks_for_now_come_back_too(self, copied: Path, data: Path) -> None:
         assert build(data, copied, replace(FEW, beams=(3,))).plans == 3
@@ -295,6 +333,19 @@ class TestLeavingOut:
         assert reasons == {"pt_1": ("refused", "openkbp-file"), "pt_3": ("refused", "openkbp-file")}
         assert "no target" in str(run.left_out[0].error["message"])
         assert [patient.id for patient in open_library(library).patients] == ["pt_2"]
+
+    def test_a_run_over_other_patients_forgets_nobody_who_was_left_out(self, tmp_path: Path) -> None:
+        data, library = tmp_path / "data", tmp_path / "library"
+        (data / "train").mkdir(parents=True)
+        (data / "train" / "pt_1.npz").write_bytes(b"no archive")
+        (data / "validation").mkdir()
+        (data / "validation" / "pt_9.npz").write_bytes(b"no archive")
+        build(data, library, FEW)
+        assert [one.patient for one in build(data, library, replace(FEW, sets=("validation",))).left_out] == ["pt_9"]
+        assert [one.patient for one in read_left_out(library)] == ["pt_1", "pt_9"]
+        write_patient(data / "train", "pt_1")
+        assert build(data, library, FEW).left_out == ()
+        assert [one.patient for one in read_left_out(library)] == ["pt_9"]
 
     def test_a_bug_in_one_patient_does_not_stop_the_night(self, data: Path, tmp_path: Path) -> None:
         def broken(*_: Any) -> DoseInfluence:

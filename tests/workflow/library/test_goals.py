@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,14 @@ import pytest
 
 from bridge.rt.errors import StructureRefusal
 from bridge.rt.volume import Mask
-from bridge.workflow.library.case import OUTSIDE_NUMBER, PlanningCase, case_of, read_planning_case, source_sha256
+from bridge.workflow.library.case import (
+    OUTSIDE_NUMBER,
+    PlanningCase,
+    WithinTargets,
+    case_of,
+    read_planning_case,
+    source_sha256,
+)
 from bridge.workflow.library.goals import Aim, Goal, first_aims, objectives_of, protocol_goals
 from config.protocol import load_protocol
 from esapi_stub.planning import MeanObjective, PointObjective
@@ -46,6 +54,13 @@ class TestCase:
         shared_mm2 = 1 * 8 * 25.0  # one column of voxels lies in PTV70
         assert left.planes[0].region.area == pytest.approx(whole_mm2 - shared_mm2)
 
+    def test_it_tells_what_targets_take_of_an_organ(self, case: PlanningCase) -> None:
+        parotid = case.within_targets("Parotid_L")
+        assert (parotid.share, parotid.least_mean_gy) == (pytest.approx(0.1), pytest.approx(7.0))
+        larynx = case.within_targets("Larynx")
+        assert (larynx.share, larynx.least_mean_gy) == (pytest.approx(1.0), pytest.approx(70.0))
+        assert case.within_targets("SpinalCord") == WithinTargets(0.0, 0.0)
+
     def test_the_isocentre_is_in_the_middle_of_all_targets(self, case: PlanningCase) -> None:
         index = np.argwhere((read_patient_targets(case)) > 0).mean(axis=0)
         np.testing.assert_allclose(case.isocentre_mm, case.ct.grid.positions_mm(index[None])[0])
@@ -78,10 +93,13 @@ class TestProtocol:
         goals = protocol_goals(load_protocol("head_and_neck"), case)
         assert [(goal.roi_name, goal.what) for goal in goals] == [
             ("PTV70", "D99% >= 66.50 Gy"), ("PTV70", "D95% >= 70.00 Gy"), ("PTV70", "D20% <= 77.00 Gy"),
-            ("PTV70", "D0% <= 74.90 Gy"), ("PTV56", "D99% >= 53.20 Gy"), ("PTV56", "D95% >= 56.00 Gy"),
-            ("PTV56", "D20% <= 61.60 Gy"), ("PTV56", "D0% <= 74.90 Gy"), ("SpinalCord", "D0.1cc <= 45.00 Gy"),
+            ("PTV70", "D2% <= 74.90 Gy"), ("PTV70", "D0% <= 74.90 Gy"), ("PTV56", "D99% >= 53.20 Gy"),
+            ("PTV56", "D95% >= 56.00 Gy"), ("PTV56", "D20% <= 61.60 Gy"), ("PTV56", "D2% <= 74.90 Gy"),
+            ("PTV56", "D0% <= 74.90 Gy"), ("SpinalCord", "D0.1cc <= 45.00 Gy"),
             ("Parotid_L", "mean <= 26.00 Gy"), ("Larynx", "mean <= 45.00 Gy"),
         ]  # fmt: skip
+        assert [goal.hard for goal in goals] == 2 * [True, True, False, True, False] + [True, False, False]
+        assert goals[-2].within == case.within_targets("Parotid_L")
 
 
 class TestOutcomes:
@@ -107,36 +125,51 @@ class TestOutcomes:
 
 COVERAGE = Goal(2, "PTV70", "lower", 70.0, 95.0)
 MAXIMUM = Goal(3, "Cord", "upper", 45.0, 0.1, "cc")
-MEAN = Goal(4, "Parotid_L", "upper", 26.0, None)
+WISH = Goal(2, "PTV70", "upper", 77.0, 20.0, hard=False)
+# a fifth of the parotid lies in the targets, and adds 13 Gy to its mean
+MEAN = Goal(4, "Parotid_L", "upper", 26.0, None, hard=False, within=WithinTargets(0.2, 13.0))
 
 
 class TestAims:
-    def test_a_goal_is_asked_for_a_little_more_than_it_needs_and_means_come_second(self) -> None:
-        asked = first_aims((COVERAGE, MAXIMUM, MEAN))
-        assert [(aim.asked_gy, aim.priority) for aim in asked] == [(70.3, 100.0), (44.7, 100.0), (25.7, 10.0)]
+    def test_a_goal_is_asked_for_a_little_more_than_it_needs_and_wishes_come_second(self) -> None:
+        asked = first_aims((COVERAGE, MAXIMUM, WISH, MEAN))
+        assert [(aim.asked_gy, aim.priority) for aim in asked[:3]] == [(70.3, 1000.0), (44.7, 1000.0), (76.7, 10.0)]
+        # 13 Gy and 0.8 of what the rest gets are 25.7 Gy
+        assert (asked[3].asked_gy, asked[3].priority) == (pytest.approx(12.7 / 0.8), 0.3)
+
+    def test_a_mean_that_the_targets_alone_exceed_asks_nothing_of_the_rest_but_to_get_none(self) -> None:
+        (aim,) = first_aims((replace(MEAN, within=WithinTargets(0.7, 40.0)),))
+        assert aim.asked_gy == 0.0
 
     def test_a_missed_goal_is_asked_for_by_as_much_more_and_three_times_as_strongly(self) -> None:
-        assert Aim(COVERAGE, 70.3, 100.0).harder(0.5) == Aim(COVERAGE, 70.8, 300.0)
-        assert Aim(MAXIMUM, 44.7, 100.0).harder(0.5) == Aim(MAXIMUM, 44.2, 300.0)
+        assert Aim(COVERAGE, 70.3, 1000.0).harder(0.5) == Aim(COVERAGE, 70.8, 3000.0)
+        assert Aim(MAXIMUM, 44.7, 1000.0).harder(0.5) == Aim(MAXIMUM, 44.2, 3000.0)
+        # the mean of all is four fifths of the mean of the rest
+        assert Aim(MEAN, 15.0, 0.3).harder(2.0) == Aim(MEAN, 12.5, pytest.approx(0.9))
 
     def test_there_is_an_end_to_it(self) -> None:
-        aim = Aim(COVERAGE, 70.3, 100.0)
+        aim = Aim(COVERAGE, 70.3, 1000.0)
         for _ in range(10):
             aim = aim.harder(30.0)
-        assert aim == Aim(COVERAGE, 70.9, 2700.0)
+        assert aim == Aim(COVERAGE, 70.9, 9000.0)
         assert aim.harder(30.0) == aim
-        low = Aim(MEAN, 25.7, 10.0)
+        low = Aim(MEAN, 15.0, 0.3)
         for _ in range(10):
             low = low.harder(30.0)
-        assert low == Aim(MEAN, 25.1, 270.0)
+        assert low == Aim(MEAN, 0.0, pytest.approx(0.9))
 
-    def test_objectives_are_in_percent_of_the_structure(self) -> None:
-        aims = (Aim(COVERAGE, 70.3, 100.0), Aim(MAXIMUM, 44.7, 90.0), Aim(MEAN, 25.7, 10.0))
-        assert objectives_of(aims, {2: 100.0, 3: 20.0, 4: 30.0}) == [
+    def test_objectives_are_in_percent_of_the_structure_and_means_are_asked_of_what_lies_outside_the_targets(
+        self,
+    ) -> None:
+        aims = (Aim(COVERAGE, 70.3, 100.0), Aim(MAXIMUM, 44.7, 90.0), Aim(MEAN, 15.0, 10.0))
+        assert objectives_of(aims, {2: 100.0, 3: 20.0, 4: 30.0, OUTSIDE_NUMBER + 4: 24.0}) == [
             PointObjective(2, "lower", 70.3, 95.0, 100.0),
             PointObjective(3, "upper", 44.7, pytest.approx(0.5), 90.0),
-            MeanObjective(4, 25.7, 10.0),
+            MeanObjective(OUTSIDE_NUMBER + 4, 15.0, 10.0),
         ]
+
+    def test_of_an_organ_within_the_targets_nothing_is_asked(self) -> None:
+        assert objectives_of((Aim(MEAN, 15.0, 10.0),), {4: 30.0}) == []
 
     def test_of_an_organ_smaller_than_the_volume_all_of_it_counts(self) -> None:
         (objective,) = objectives_of((Aim(MAXIMUM, 44.7, 90.0),), {3: 0.05})

@@ -46,6 +46,7 @@ class TestReport:
         goals = report_of(folder)["goals_of_reference_plans"]
         assert goals["share_of_goals_met"] == 1.0  # the anchor's 69 Gy is not counted
         assert goals["share_of_plans_that_meet_all"] == 1.0
+        assert goals["share_of_hard_goals_met"] == goals["share_of_plans_that_meet_all_hard"] == 1.0
         assert goals["by_goal"] == {"PTV70 D95% >= 70.00 Gy": {"share": 1.0, "n": 1}}
 
     def test_openkbps_criteria_stand_side_by_side(self, folder: Path) -> None:
@@ -115,3 +116,5 @@ def test_a_line_of_the_record_that_a_crash_cut_is_passed_over(folder: Path) -> N
     with (folder / "record.csv").open("a") as stream:
         stream.write("2026-01-01T00:00:00+00:00,pt_8,7,12")
     assert [work.patient for work in read_work(folder)] == ["pt_7"]
+    add_work(folder, Work("2026-01-01T00:00:00+00:00", "pt_9", 3, 600.0, 2))
+    assert [work.patient for work in read_work(folder)] == ["pt_7", "pt_9"]
