@@ -9,6 +9,8 @@ import numpy as np
 
 from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import Dvh, DvhPolicy
+from bridge.rt.errors import StructureRefusal
+from bridge.rt.structure import Structure
 from models.kbp.curves import POINTS, joined
 from models.kbp.features import features_of
 from models.kbp.parameters import OrganModel, RegionModel
@@ -46,23 +48,32 @@ class DvhBand:
     middle_gy: FloatArray
     upper_gy: FloatArray
 
-    def dvh(self, roi_number: int, roi_name: str, policy: DvhPolicy, band: Band = "middle") -> Dvh:
+    def dvh(self, structure: Structure, policy: DvhPolicy, band: Band = "middle") -> Dvh:
         """Give one curve as the DVH of a structure.
 
         Parameters
         ----------
-        roi_number, roi_name
-            The structure that it stands for.
+        structure
+            The one that was estimated, known by its standard name.
         policy
             What the DVHs that it will be compared with were made by. Training counts voxels by the part that is inside,
-            which is the DVH of a prism to the resolution of the dose grid.
+            which is the DVH of a prism with half a slice at its ends, to the resolution of the dose grid.
         band
             Which curve.
+
+        Raises
+        ------
+        StructureRefusal
+            The structure is another organ (``band-of-another``): left and right must not change places.
         """
+        if structure.standard_name != self.organ:
+            known = f"is known as {structure.standard_name!r}" if structure.standard_name else "has no standard name"
+            raise StructureRefusal(
+                "band-of-another", f"The band is of {self.organ!r}, and {structure.name!r} {known}.", roi=structure.name
+            )
         curve = {"lower": self.lower_gy, "middle": self.middle_gy, "upper": self.upper_gy}[band]
-        return Dvh(
-            roi_number, roi_name, curve[::-1].copy(), np.full(POINTS, self.volume_cc / POINTS), self.volume_cc, policy
-        )
+        per_point = np.full(POINTS, self.volume_cc / POINTS)
+        return Dvh(structure.number, structure.name, curve[::-1].copy(), per_point, self.volume_cc, policy)
 
 
 def unknown_regions(model: OrganModel, geometry: OrganGeometry) -> tuple[Region, ...]:

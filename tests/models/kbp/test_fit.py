@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from bridge.rt.dvh import DvhPolicy
+from bridge.rt.errors import StructureRefusal
+from bridge.rt.structure import Structure
 from models.geometric.parameters import GeometricParameters
 from models.kbp.curves import VOLUMES_PERCENT
 from models.kbp.estimate import estimate_organ, unknown_regions, unusual_features
@@ -71,11 +73,21 @@ def test_curves_never_rise_and_never_fall_below_zero() -> None:
 def test_as_a_dvh_the_band_keeps_curve_and_mean() -> None:
     plan = organ_plans(1, seed=3)[0]
     band = estimate_organ("Organ", learned(organ_plans(40, scatter=0.05)), plan.geometry)
-    dvh = band.dvh(4, "Parotid left", DvhPolicy())
+    parotid = Structure(4, "Parotid left", "organ", (), "2.25.1", 3.0, "Organ")
+    dvh = band.dvh(parotid, DvhPolicy())
     assert (dvh.roi_number, dvh.roi_name, dvh.coverage) == (4, "Parotid left", 1.0)
     np.testing.assert_allclose(dvh.curve(VOLUMES_PERCENT), band.middle_gy)
     assert dvh.mean_gy == pytest.approx(band.middle_gy.mean())
-    assert band.dvh(4, "x", DvhPolicy(), "lower").mean_gy < dvh.mean_gy < band.dvh(4, "x", DvhPolicy(), "upper").mean_gy
+    lower, upper = band.dvh(parotid, DvhPolicy(), "lower"), band.dvh(parotid, DvhPolicy(), "upper")
+    assert lower.mean_gy < dvh.mean_gy < upper.mean_gy
+
+
+@pytest.mark.parametrize("standard_name", ["Parotid_R", None])
+def test_a_band_is_not_the_dvh_of_another_structure(standard_name: str | None) -> None:
+    band = estimate_organ("Parotid_L", learned(organ_plans(40)), organ_plans(1, seed=3)[0].geometry)
+    with pytest.raises(StructureRefusal) as refused:
+        band.dvh(Structure(4, "Parotid_L", "organ", (), "2.25.1", 3.0, standard_name), DvhPolicy())
+    assert refused.value.code == "band-of-another"
 
 
 def test_an_organ_of_too_few_plans_is_not_learned() -> None:
