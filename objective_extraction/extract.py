@@ -26,8 +26,15 @@ from objective_extraction.consistency import Overlap, about_objectives, about_ov
 from objective_extraction.near_maximum import NEAR_MAXIMUM_CC
 from objective_extraction.objective_set import CaseReference, DerivedStructure, DoseSource, ObjectiveSet
 from objective_extraction.objectives import Objective
-from objective_extraction.rules import organ_objectives, ring_objectives, target_lower, target_upper
+from objective_extraction.rules import (
+    asks_for_mean,
+    organ_objectives,
+    ring_objectives,
+    target_lower,
+    target_upper,
+)
 from objective_extraction.settings import ExtractionSettings
+from objective_extraction.template import template_fall_off, template_lower, template_upper
 
 __all__ = ["extract_objectives"]
 
@@ -90,7 +97,9 @@ def extract_objectives(
     for structure in structures:
         if structure.kind == "organ":
             extraction.take_organ(structure)
-    extraction.take_ring()
+    by_template = settings.beside_organs == "template"
+    if not by_template:
+        extraction.take_ring()
     extraction.findings += about_objectives(extraction.objectives)
     given = ObjectiveSet(
         case=case,
@@ -100,6 +109,7 @@ def extract_objectives(
         dose_source=dose_source,
         dvh_policy=policy,
         provenance=provenance,
+        normal_tissue=template_fall_off(settings) if by_template else None,
     )
     shortened = [notes.shortened(name, identifier) for name, identifier in given.shortened_names.items()]
     return replace(given, findings=(*extraction.findings, *shortened))
@@ -136,7 +146,12 @@ class _Extraction:
                 roi=target.name,
             )
         self.findings += notes.about_target(dvh, level, self.prescription.highest_gy)
-        self.objectives += target_lower(target, dvh, level, self.settings)
+        by_template = self.settings.beside_organs == "template"
+        self.objectives += (
+            template_lower(target, level, self.settings)
+            if by_template
+            else target_lower(target, dvh, level, self.settings)
+        )
         hotter = [
             self.targets[other.roi_number]
             for other in self.prescription.levels
@@ -146,14 +161,19 @@ class _Extraction:
             target, dvh = self._outside(target, hotter)
         if dvh is not None:
             higher = [other.dose_gy for other in self.prescription.levels if other.dose_gy > level.dose_gy]
-            self.objectives += target_upper(target, dvh, level, min(higher, default=None), self.settings)
+            next_higher_gy = min(higher, default=None)
+            self.objectives += (
+                template_upper(target, level, next_higher_gy, self.settings)
+                if by_template
+                else target_upper(target, dvh, level, next_higher_gy, self.settings)
+            )
 
     def take_organ(self, organ: Structure) -> None:
         """Ask that the organ gets no more, outside the targets where they overlap it much."""
         whole = self._dvh(organ)
         if whole is None:
             return
-        mean = (organ.standard_name or organ.name) in self.settings.mean_objective_for
+        mean = asks_for_mean(organ, self.settings)
         shared = {target.number: overlap_fraction(organ, [target]) for target in self.targets.values()}
         overlapping = [target for target in self.targets.values() if shared[target.number] > _TOUCHING]
         fraction = overlap_fraction(organ, overlapping) if overlapping else 0.0

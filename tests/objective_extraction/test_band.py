@@ -9,11 +9,12 @@ import pytest
 from bridge.rt.dvh import DvhPolicy
 from bridge.rt.errors import StructureRefusal
 from objective_extraction.band import band_objectives
+from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_json import read_objective_set, write_objective_set
 from objective_extraction.objective_set import ObjectiveSet
-from objective_extraction.objectives import LineObjective, PointObjective
+from objective_extraction.objectives import LineObjective, MeanObjective, PointObjective
 from objective_extraction.settings import ExtractionSettings
-from tests.objective_extraction.cases import CASE, PROVENANCE, box, prescription, ramp_dvh
+from tests.objective_extraction.cases import CASE, PROVENANCE, box, prescription, ramp_dose, ramp_dvh
 
 HIGH = box(1, "PTV_7000", "target", (0.0, 20.0), (0.0, 20.0))
 LOW = box(2, "PTV_5600", "target", (0.0, 60.0), (0.0, 20.0))  # a third of it is the high one
@@ -53,17 +54,34 @@ def test_a_margin_lies_under_the_edge() -> None:
 def test_as_a_line_the_whole_edge_is_asked_for_and_points_of_it_lie_on_it() -> None:
     found = made(LOWER, settings=replace(SETTINGS, organ_form="line"))
     (line,) = (o for o in found.objectives if isinstance(o, LineObjective))
-    assert (line.roi_number, line.operator, line.priority) == (5, "upper", SETTINGS.organ_total_priority)
+    assert (line.roi_number, line.operator, line.priority) == (5, "upper", SETTINGS.organ_total_priority / 2)
     assert line.origin.rule == "band-line"
     (point,) = line.sampled((25.0,))
     assert point.dose_gy == pytest.approx(35.0, abs=0.02)
 
 
 def test_the_priority_falls_with_the_part_inside_targets() -> None:
-    """Half of the larynx is inside the high target: its seven points share 25 instead of 50."""
+    """Half of the larynx is inside the high target: its seven points and its mean share 25 instead of 50."""
     found = made(LOWER, LOWER_HALF_IN)
-    assert {p.priority for p in of(found, "Parotid_L")} == {7.0}
-    assert {p.priority for p in of(found, "Larynx")} == {4.0}
+    assert {o.priority for o in found.objectives if o.roi_name == "Parotid_L"} == {6.0}
+    assert {o.priority for o in found.objectives if o.roi_name == "Larynx"} == {3.0}
+
+
+def test_a_parallel_organ_is_asked_for_the_mean_of_the_edge() -> None:
+    found = made(LOWER, LOWER_HALF_IN, settings=replace(SETTINGS, mean_objective_for=("Parotid_L",)))
+    (mean,) = (o for o in found.objectives if isinstance(o, MeanObjective))
+    assert (mean.roi_number, mean.roi_name, mean.dose_gy, mean.origin.rule) == (5, "Parotid_L", 25.0, "band-mean")
+    standard = replace(APART, name="Parotis li", standard_name="Parotid_L")
+    found = made(ramp_dvh(5, "Parotis li", 5.0, 45.0), structures=(HIGH, LOW, standard))
+    assert [o.roi_name for o in found.objectives if isinstance(o, MeanObjective)] == ["Parotis li"]
+
+
+def test_an_organ_that_is_not_asked_for_anything_is_named() -> None:
+    found = made(ramp_dvh(5, "Parotid_L", 0.0, 1.0))
+    assert [(f.code, f.where["roi"]) for f in found.findings] == [
+        ("organ-low-dose", "Parotid_L"), ("band-missing", "Larynx"),
+    ]  # fmt: skip
+    assert made(LOWER, LOWER_HALF_IN).findings == ()
 
 
 def test_targets_are_asked_for_what_the_template_says() -> None:
@@ -107,3 +125,36 @@ def test_what_does_not_fit_the_case_is_refused() -> None:
         with pytest.raises(StructureRefusal) as refused:
             made(LOWER, structures=structures)
         assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("edges", "code"),
+    [
+        ((ramp_dvh(5, "Parotid_R", 5.0, 45.0),), "band-unknown"),  # the other side's curve under this side's number
+        ((ramp_dvh(6, "Parotid_L", 5.0, 45.0),), "band-unknown"),
+        ((ramp_dvh(1, "PTV_7000", 5.0, 45.0),), "band-no-organ"),
+        ((LOWER, LOWER), "band-twice"),
+    ],
+)
+def test_a_band_of_another_structure_is_refused(edges, code: str) -> None:
+    with pytest.raises(StructureRefusal) as refused:
+        made(*edges)
+    assert refused.value.code == code
+
+
+def test_a_dose_by_template_is_asked_for_the_same_as_a_band_beside_the_organs() -> None:
+    """The same curves for the organs, once read from a dose and once from a band: the plans can be compared."""
+    body = box(10, "BODY", "external", (-70.0, 70.0), (-50.0, 150.0), (-30.0, 60.0))
+    structures = (body, HIGH, LOW, APART)
+    settings = replace(SETTINGS, beside_organs="template")
+    of_band = made(LOWER, structures=structures, settings=settings)
+    targets = [ramp_dvh(1, "PTV_7000", 69.0, 71.0), ramp_dvh(2, "PTV_5600", 55.0, 71.0)]
+    of_dose = extract_objectives(
+        structures, LEVELS, ramp_dose(), [*targets, LOWER], case=CASE, dose_source="predicted", settings=settings,
+        policy=DvhPolicy(), provenance=PROVENANCE,
+    )  # fmt: skip
+    assert of_dose.normal_tissue == of_band.normal_tissue
+    assert of_dose.derived_structures == of_band.derived_structures
+    assert [replace(o, origin=None) for o in of_dose.objectives] == [
+        replace(o, origin=None) for o in of_band.objectives
+    ]
