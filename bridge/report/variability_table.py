@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 
 from bridge.report.case_tables import NOTHING, Column, Row, Table, fixed
 from objective_extraction.variability.comparison import Comparison, OrganComparison, PairedTest
 
-__all__ = ["variability_conditions", "variability_table"]
+__all__ = ["variability_conditions", "variability_csv", "variability_table"]
 
 _GY = 2
 """Decimals."""
@@ -53,10 +55,31 @@ def variability_conditions(comparison: Comparison) -> tuple[tuple[str, str], ...
         ("Tests", f"two-sided Wilcoxon signed-rank, corrected after Holm over {2 * len(comparison.organs)} tests"),
         (
             "Definition",
-            "mean over patients of the mean, and of the standard deviation, of achieved less predicted D(v) over v = 1 "
-            "to 99 %, the mean of absolute values",
+            "e(v) is achieved less predicted D(v) at v = 1, 2, ..., 99 %; mean: mean over patients of the mean |e(v)|; "
+            "std: mean over patients of the standard deviation of e(v)",
         ),
     )
+
+
+def variability_csv(comparison: Comparison) -> str:
+    """Give every number of a comparison, not rounded: a line for each organ and column of the table."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(
+        [
+            "organ", "n", "column", "first_gy", "second_gy", "difference_low_gy", "difference_high_gy", "p",
+            "p_corrected", "patient_wins", "patient_losses",
+        ]
+    )  # fmt: skip
+    for organ in comparison.organs:
+        for column, test in (("std", organ.std), ("mean", organ.mean)):
+            writer.writerow(
+                [
+                    organ.organ, organ.n, column, test.first_gy, test.second_gy, *test.difference_interval_gy, test.p,
+                    test.p_corrected, test.patient_wins, test.patient_losses,
+                ]
+            )  # fmt: skip
+    return text.getvalue()
 
 
 def _cells(test: PairedTest) -> tuple[str, str, str]:

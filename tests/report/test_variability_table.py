@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+
 from bridge.report.case_tables import NOTHING
-from bridge.report.variability_table import variability_conditions, variability_table
+from bridge.report.variability_table import variability_conditions, variability_csv, variability_table
 from objective_extraction.variability.comparison import Comparison, OrganComparison, PairedTest
 from objective_extraction.variability.deviation import Conditions
 
@@ -52,3 +54,13 @@ def test_what_the_figures_depend_on_stands_beside_them() -> None:
     assert found["Asked for beside the organs"] == "template"
     assert found["DVHs"] == "end caps half slice, prism between planes"
     assert found["Tests"].endswith("over 6 tests")
+
+
+def test_as_csv_every_number_is_there_as_it_is() -> None:
+    rows = list(csv.DictReader(variability_csv(COMPARISON).splitlines()))
+    assert [(row["organ"], row["column"]) for row in rows[:2]] == [("SpinalCord", "std"), ("SpinalCord", "mean")]
+    assert len(rows) == 6
+    assert (float(rows[1]["first_gy"]), float(rows[1]["second_gy"]), float(rows[1]["p_corrected"])) == (
+        1.691, 3.25, 0.0004,
+    )  # fmt: skip
+    assert (rows[3]["n"], float(rows[3]["difference_low_gy"]), float(rows[3]["p"])) == ("18", 0.0, 0.1)
