@@ -7,7 +7,6 @@ dose that can be reached only adds its own size as bias.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,11 +17,11 @@ from bridge.rt.errors import StructureRefusal
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
-from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_id, side_of
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from objective_extraction import findings as notes
 from objective_extraction.consistency import Overlap, about_objectives, about_overlap
+from objective_extraction.derived_names import free_name
 from objective_extraction.near_maximum import NEAR_MAXIMUM_CC
 from objective_extraction.objective_set import CaseReference, DerivedStructure, DoseSource, ObjectiveSet
 from objective_extraction.objectives import Objective
@@ -37,8 +36,6 @@ from objective_extraction.settings import ExtractionSettings
 from objective_extraction.template import template_fall_off, template_lower, template_upper
 
 __all__ = ["extract_objectives"]
-
-_NUMBER = re.compile("[0-9]+")
 
 _TOUCHING = 0.001
 """Targets that share less than this part are taken as apart: contours of neighbours run along each other."""
@@ -205,7 +202,7 @@ class _Extraction:
             return
         inner, outer = self.settings.ring_inner_mm, self.settings.ring_outer_mm
         targets = list(self.targets.values())
-        name = self._free_name("Ring_PTV")
+        name = free_name("Ring_PTV", self.names)
         shell = ring(
             targets, inner_mm=inner, outer_mm=outer, within=self.external, number=-len(self.derived) - 1, name=name
         )
@@ -228,7 +225,7 @@ class _Extraction:
 
     def _outside(self, structure: Structure, targets: Sequence[Structure]) -> tuple[Structure, Dvh | None]:
         """Give what is left of a structure outside some targets, and note how to make it."""
-        name = self._free_name(f"{structure.name}-PTV")
+        name = free_name(f"{structure.name}-PTV", self.names)
         rest = subtract(structure, targets, margin_mm=0.0, number=-len(self.derived) - 1, name=name)
         dvh = self.dvh_of(rest)
         if dvh.covered_cc < NEAR_MAXIMUM_CC:
@@ -241,14 +238,6 @@ class _Extraction:
         self.names.add(name.casefold())
         return rest, dvh
 
-    def _free_name(self, name: str) -> str:
-        """Give a name that no structure has yet and that the planning system takes, with the side of the name."""
-        candidate, number = _shortened(name), 1
-        while candidate.casefold() in self.names:
-            number += 1
-            candidate = short_id(f"{name}_{number}")
-        return candidate
-
 
 def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
     found = [structure for structure in structures if structure.number == level.roi_number and not structure.is_empty]
@@ -260,14 +249,3 @@ def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
             roi=level.roi_name,
         )
     return found[0]
-
-
-def _shortened(name: str) -> str:
-    """Cut the middle of a derived name to 16 characters, if neither its side nor a number is lost by that."""
-    if len(name) <= LONGEST_STRUCTURE_ID:
-        return name
-    base, _, suffix = name.rpartition("-")
-    side = side_of(base)
-    ending = f"_{side}-{suffix}" if side else f"-{suffix}"
-    cut = base[: LONGEST_STRUCTURE_ID - len(ending)] + ending
-    return cut if _NUMBER.findall(cut) == _NUMBER.findall(name) else short_id(name)

@@ -17,7 +17,7 @@ from models.kbp.estimate import estimate_organ, unknown_regions, unusual_feature
 from models.kbp.evaluation import score_organ
 from models.kbp.fit import FEWEST_PLANS, OrganPlan, fit_organ, principal_components
 from models.kbp.parameters import KbpParameters, OrganModel
-from tests.models.kbp.plans import HIGHEST_GY, organ_plans
+from tests.models.kbp.plans import HIGHEST_GY, OVERLAP, organ_plans
 
 EXPECTED = GeometricParameters(
     near_weight=0.5, near_mm=15.0, far_mm=60.0, axial_stretch=1.0, axial_mm=7.0, scale=1.0, sparing={}
@@ -80,6 +80,32 @@ def test_as_a_dvh_the_band_keeps_curve_and_mean() -> None:
     assert dvh.mean_gy == pytest.approx(band.middle_gy.mean())
     lower, upper = band.dvh(parotid, DvhPolicy(), "lower"), band.dvh(parotid, DvhPolicy(), "upper")
     assert lower.mean_gy < dvh.mean_gy < upper.mean_gy
+
+
+def test_the_part_outside_targets_has_a_band_of_its_own() -> None:
+    """Without the target's part the curve is that of the field alone, to which the dose is 0.6 of the expected one."""
+    model = learned(organ_plans(60))
+    plan = organ_plans(1, seed=9)[0]
+    band = estimate_organ("Organ", model, plan.geometry)
+    share = plan.geometry.regions["overlap"].share
+    assert band.outside is not None
+    assert band.outside.volume_cc == pytest.approx((1.0 - share) * band.volume_cc)
+    assert (band.outside.overlap, band.outside.outside, band.outside.organ) == (0.0, None, "Organ")
+    np.testing.assert_allclose(band.outside.middle_gy, HIGHEST_GY * plan.dvhs["in_field"], atol=0.02)
+    mean_inside = sum(level * part for level, part in plan.geometry.regions["overlap"].levels.items()) * OVERLAP
+    assert band.middle_gy.mean() == pytest.approx(
+        share * mean_inside + (1.0 - share) * band.outside.middle_gy.mean(), abs=0.2
+    )
+
+
+def test_an_organ_in_no_target_or_wholly_in_one_is_not_divided() -> None:
+    model = learned(organ_plans(40))
+    apart = organ_plans(1, seed=3, overlap=0.0)[0].geometry
+    assert estimate_organ("Organ", model, apart).outside is None
+    region = organ_plans(1, seed=3)[0].geometry.regions["overlap"]
+    within = replace(apart, regions={"overlap": replace(region, share=1.0)})
+    band = estimate_organ("Organ", model, within)
+    assert (band.outside, band.overlap) == (None, 1.0)
 
 
 @pytest.mark.parametrize("standard_name", ["Parotid_R", None])
