@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_estimator", "train_kbp_command"]
 
 _SOURCE = (
-    "Training patients of the OpenKBP Grand Challenge (Babier et al., Medical Physics 48:5549, 2021), head and neck, "
-    "nine coplanar 6 MV fields, 70, 63 and 56 Gy in 35 fractions, synthetic plans: {n} of them."
+    "{n} patients of the folder {folder!r} of the OpenKBP Grand Challenge (Babier et al., Medical Physics 48:5549, "
+    "2021), head and neck, nine coplanar 6 MV fields, 70, 63 and 56 Gy in 35 fractions, synthetic plans."
 )
 
 
@@ -46,11 +46,13 @@ def train_kbp_command(
     if not is_model_id(model):
         raise typer.BadParameter("an id has lower-case letters, digits, - and _ only", param_hint="--model")
     require_no_model(folder / model)
-    paths = list_patients(patient_folder(data, "train"))
+    patients = patient_folder(data, "train")
+    paths = list_patients(patients)
     expected_dose = built_in_expected_dose()
     training = train_kbp(_observed(paths, expected_dose, workers), expected_dose)
     command = f"fdp-bridge train kbp --data DIR --out OUT --model {model}"
-    write_model(folder / model, training, _SOURCE.format(n=training.plans), "MIT", command)
+    source = _SOURCE.format(n=training.plans, folder=patients.resolve().name)
+    write_model(folder / model, training, source, "MIT", command)
     rows = folder / f"{model}-plans.csv"
     write_influences(rows, training.influences)
     shown = table(f"{training.plans} plans", "organ", "plans", "flagged in a regression")
@@ -74,24 +76,28 @@ def evaluate_estimator(data: Path, model: str, json_file: Path | None, zoo: Path
     estimator = load_estimator(model, zoo)
     folder = patient_folder(data, "validation")
     paths = list_patients(folder)
-    scores = score_organs(estimator.parameters, _observed(paths, estimator.parameters.expected_dose, workers))
+    score = score_organs(estimator.parameters, _observed(paths, estimator.parameters.expected_dose, workers))
     out.print(f"model {model} on {len(paths)} {folder.resolve().name} patients")
-    shown = table("organs", "organ", "plans", "n", "|dD(v)| Gy", "|dDmean| Gy", "dDmean Gy", "in band %")
-    for one in scores:
+    shown = table(
+        "organs", "organ", "plans", "n", "not estimated", "|dD(v)| Gy", "|dDmean| Gy", "dDmean Gy", "in band %"
+    )
+    for one in score.organs:
         differences = [f"{value:.2f}" for value in (one.mean_abs_gy, one.mean_dose_abs_gy, one.mean_dose_gy)]
-        shown.add_row(one.organ, str(one.plans), str(one.n), *differences, f"{100 * one.within_band:.0f}")
+        counts = [str(count) for count in (one.plans, one.n, one.not_estimated)]
+        shown.add_row(one.organ, *counts, *differences, f"{100 * one.within_band:.0f}")
+    for organ, patients in score.never_estimated.items():
+        shown.add_row(organ, str(estimator.parameters.organs[organ].plans), "0", str(patients))
     out.print(shown)
-    mean_gy = sum(one.mean_abs_gy for one in scores) / len(scores)
-    within = sum(one.within_band for one in scores) / len(scores)
-    out.print(f"mean over organs: |dD(v)| {mean_gy:.3f} Gy, {100 * within:.1f} % in the band")
+    out.print(f"mean over organs: |dD(v)| {score.mean_abs_gy:.3f} Gy, {100 * score.within_band:.1f} % in the band")
     content = {
         "model_id": model,
         "model_sha256": estimator.sha256,
         "software_version": __version__,
         "set": folder.resolve().name,
-        "mean_abs_gy": mean_gy,
-        "within_band": within,
-        "organs": [one.as_dict() for one in scores],
+        "mean_abs_gy": score.mean_abs_gy,
+        "within_band": score.within_band,
+        "organs": [one.as_dict() for one in score.organs],
+        "never_estimated": dict(score.never_estimated),
     }
     write_json(json_file, content)
 

@@ -7,7 +7,6 @@ dose that can be reached only adds its own size as bias.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,20 +17,25 @@ from bridge.rt.errors import StructureRefusal
 from bridge.rt.findings import Finding
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.provenance import Provenance
-from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_id, side_of
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
 from objective_extraction import findings as notes
 from objective_extraction.consistency import Overlap, about_objectives, about_overlap
+from objective_extraction.derived_names import free_name
 from objective_extraction.near_maximum import NEAR_MAXIMUM_CC
 from objective_extraction.objective_set import CaseReference, DerivedStructure, DoseSource, ObjectiveSet
 from objective_extraction.objectives import Objective
-from objective_extraction.rules import organ_objectives, ring_objectives, target_lower, target_upper
+from objective_extraction.rules import (
+    asks_for_mean,
+    organ_objectives,
+    ring_objectives,
+    target_lower,
+    target_upper,
+)
 from objective_extraction.settings import ExtractionSettings
+from objective_extraction.template import template_fall_off, template_lower, template_upper
 
 __all__ = ["extract_objectives"]
-
-_NUMBER = re.compile("[0-9]+")
 
 _TOUCHING = 0.001
 """Targets that share less than this part are taken as apart: contours of neighbours run along each other."""
@@ -90,7 +94,9 @@ def extract_objectives(
     for structure in structures:
         if structure.kind == "organ":
             extraction.take_organ(structure)
-    extraction.take_ring()
+    by_template = settings.beside_organs == "template"
+    if not by_template:
+        extraction.take_ring()
     extraction.findings += about_objectives(extraction.objectives)
     given = ObjectiveSet(
         case=case,
@@ -100,6 +106,7 @@ def extract_objectives(
         dose_source=dose_source,
         dvh_policy=policy,
         provenance=provenance,
+        normal_tissue=template_fall_off(settings) if by_template else None,
     )
     shortened = [notes.shortened(name, identifier) for name, identifier in given.shortened_names.items()]
     return replace(given, findings=(*extraction.findings, *shortened))
@@ -136,7 +143,12 @@ class _Extraction:
                 roi=target.name,
             )
         self.findings += notes.about_target(dvh, level, self.prescription.highest_gy)
-        self.objectives += target_lower(target, dvh, level, self.settings)
+        by_template = self.settings.beside_organs == "template"
+        self.objectives += (
+            template_lower(target, level, self.settings)
+            if by_template
+            else target_lower(target, dvh, level, self.settings)
+        )
         hotter = [
             self.targets[other.roi_number]
             for other in self.prescription.levels
@@ -146,14 +158,19 @@ class _Extraction:
             target, dvh = self._outside(target, hotter)
         if dvh is not None:
             higher = [other.dose_gy for other in self.prescription.levels if other.dose_gy > level.dose_gy]
-            self.objectives += target_upper(target, dvh, level, min(higher, default=None), self.settings)
+            next_higher_gy = min(higher, default=None)
+            self.objectives += (
+                template_upper(target, level, next_higher_gy, self.settings)
+                if by_template
+                else target_upper(target, dvh, level, next_higher_gy, self.settings)
+            )
 
     def take_organ(self, organ: Structure) -> None:
         """Ask that the organ gets no more, outside the targets where they overlap it much."""
         whole = self._dvh(organ)
         if whole is None:
             return
-        mean = (organ.standard_name or organ.name) in self.settings.mean_objective_for
+        mean = asks_for_mean(organ, self.settings)
         shared = {target.number: overlap_fraction(organ, [target]) for target in self.targets.values()}
         overlapping = [target for target in self.targets.values() if shared[target.number] > _TOUCHING]
         fraction = overlap_fraction(organ, overlapping) if overlapping else 0.0
@@ -185,7 +202,7 @@ class _Extraction:
             return
         inner, outer = self.settings.ring_inner_mm, self.settings.ring_outer_mm
         targets = list(self.targets.values())
-        name = self._free_name("Ring_PTV")
+        name = free_name("Ring_PTV", self.names)
         shell = ring(
             targets, inner_mm=inner, outer_mm=outer, within=self.external, number=-len(self.derived) - 1, name=name
         )
@@ -208,7 +225,7 @@ class _Extraction:
 
     def _outside(self, structure: Structure, targets: Sequence[Structure]) -> tuple[Structure, Dvh | None]:
         """Give what is left of a structure outside some targets, and note how to make it."""
-        name = self._free_name(f"{structure.name}-PTV")
+        name = free_name(f"{structure.name}-PTV", self.names)
         rest = subtract(structure, targets, margin_mm=0.0, number=-len(self.derived) - 1, name=name)
         dvh = self.dvh_of(rest)
         if dvh.covered_cc < NEAR_MAXIMUM_CC:
@@ -221,14 +238,6 @@ class _Extraction:
         self.names.add(name.casefold())
         return rest, dvh
 
-    def _free_name(self, name: str) -> str:
-        """Give a name that no structure has yet and that the planning system takes, with the side of the name."""
-        candidate, number = _shortened(name), 1
-        while candidate.casefold() in self.names:
-            number += 1
-            candidate = short_id(f"{name}_{number}")
-        return candidate
-
 
 def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
     found = [structure for structure in structures if structure.number == level.roi_number and not structure.is_empty]
@@ -240,14 +249,3 @@ def _target(structures: Sequence[Structure], level: TargetLevel) -> Structure:
             roi=level.roi_name,
         )
     return found[0]
-
-
-def _shortened(name: str) -> str:
-    """Cut the middle of a derived name to 16 characters, if neither its side nor a number is lost by that."""
-    if len(name) <= LONGEST_STRUCTURE_ID:
-        return name
-    base, _, suffix = name.rpartition("-")
-    side = side_of(base)
-    ending = f"_{side}-{suffix}" if side else f"-{suffix}"
-    cut = base[: LONGEST_STRUCTURE_ID - len(ending)] + ending
-    return cut if _NUMBER.findall(cut) == _NUMBER.findall(name) else short_id(name)

@@ -21,6 +21,7 @@ from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
 
 __all__ = [
     "NEAR_MAXIMUM_CC",
+    "asks_for_mean",
     "least_of_target_gy",
     "most_of_target_gy",
     "organ_objectives",
@@ -89,6 +90,11 @@ def organ_objectives(
             )
         )
     return tuple(objectives)
+
+
+def asks_for_mean(organ: Structure, settings: ExtractionSettings) -> bool:
+    """Whether an organ is one of the parallel ones that get an upper mean dose."""
+    return (organ.standard_name or organ.name) in settings.mean_objective_for
 
 
 def ring_objectives(structure: Structure, dvh: Dvh, settings: ExtractionSettings) -> tuple[Objective, ...]:

@@ -35,6 +35,10 @@ class ExtractionSettings:
         Standard names of parallel organs, which get an upper mean dose as well.
     organ_form
         ``"points"``, or ``"line"`` for one objective along the whole curve, which Eclipse takes from a template only.
+    beside_organs
+        Where the objectives of targets and fall-off come from: ``"dose"``, or ``"template"`` for the limits below and
+        the planning system's automatic fall-off, as where there is no dose: so that plans from a dose and from bands of
+        DVHs differ in what was predicted for the organs, and in nothing else.
     target_lower_volumes_percent, target_upper_limits
         Volumes of a target's objectives.
     ring_inner_mm, ring_outer_mm, ring_volumes_percent
@@ -50,6 +54,7 @@ class ExtractionSettings:
     overlap_percent: float = 5.0
     mean_objective_for: tuple[str, ...] = ("Parotid_L", "Parotid_R", "Larynx", "Esophagus", "Cavity_Oral")
     organ_form: Literal["points", "line"] = "points"
+    beside_organs: Literal["dose", "template"] = "dose"
     target_lower_volumes_percent: tuple[float, ...] = (98.0, 95.0)
     target_upper_limits: tuple[TargetUpperLimit, ...] = (
         TargetUpperLimit(0.0, 110.0),

@@ -54,6 +54,7 @@ def test_training_leaves_a_model_and_the_data_of_its_plots(zoo: Path) -> None:
     estimator = load_estimator("kbp-test", zoo)
     assert estimator.parameters.organs["Parotid_L"].plans == PLANS
     assert len(estimator.parameters.gantry_angles_deg) == 9
+    assert estimator.card.training.startswith(f"{PLANS} patients of the folder 'train' of the OpenKBP Grand Challenge")
     with (zoo / "kbp-test-plans.csv").open() as file:
         assert {row["plan"] for row in csv.DictReader(file)} == {"pt_1", "pt_2", "pt_3"}
     assert "pt_" not in (zoo / "kbp-test" / "parameters.json").read_text()
@@ -72,6 +73,7 @@ def test_evaluation_gives_the_error_of_the_dvhs(zoo: Path, data: Path, tmp_path:
     assert (parotid["n"], parotid["plans"]) == (1, PLANS)
     assert parotid["mean_abs_gy"] == pytest.approx(1.0, abs=0.01)
     assert parotid["mean_dose_gy"] == pytest.approx(-1.0, abs=0.01)
+    assert content["never_estimated"] == {}
     assert content["model_sha256"] == load_estimator("kbp-test", zoo).sha256
 
 

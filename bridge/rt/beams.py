@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from bridge.rt.errors import GeometryRefusal
 
-__all__ = ["PATIENT_POSITIONS", "supine_angle_deg", "towards_source"]
+__all__ = ["PATIENT_POSITIONS", "gantry_angle_deg", "supine_angle_deg", "towards_source"]
 
 _L, _R, _P, _A = (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)
 
@@ -36,15 +36,8 @@ def towards_source(gantry_deg: float, patient_position: str) -> tuple[float, flo
     GeometryRefusal
         No such patient position (``patient-position``).
     """
-    axes = PATIENT_POSITIONS.get(patient_position)
-    if axes is None:
-        raise GeometryRefusal(
-            "patient-position",
-            f"Gantry angles mean nothing for a patient position {patient_position!r}; known are: "
-            f"{', '.join(PATIENT_POSITIONS)}.",
-        )
+    (right_x, right_y), (up_x, up_y) = _axes(patient_position)
     sine, cosine = math.sin(math.radians(gantry_deg)), math.cos(math.radians(gantry_deg))
-    (right_x, right_y), (up_x, up_y) = axes
     return sine * right_x + cosine * up_x, sine * right_y + cosine * up_y
 
 
@@ -58,3 +51,27 @@ def supine_angle_deg(gantry_deg: float, patient_position: str) -> float:
     """
     x, y = towards_source(gantry_deg, patient_position)
     return math.degrees(math.atan2(x, -y)) % 360.0
+
+
+def gantry_angle_deg(supine_deg: float, patient_position: str) -> float:
+    """Undo :func:`supine_angle_deg`: give the gantry angle of a beam that is known as a supine patient would have it.
+
+    Raises
+    ------
+    GeometryRefusal
+        No such patient position (``patient-position``).
+    """
+    (right_x, right_y), (up_x, up_y) = _axes(patient_position)
+    x, y = towards_source(supine_deg, "HFS")
+    return math.degrees(math.atan2(x * right_x + y * right_y, x * up_x + y * up_y)) % 360.0
+
+
+def _axes(patient_position: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    axes = PATIENT_POSITIONS.get(patient_position)
+    if axes is None:
+        raise GeometryRefusal(
+            "patient-position",
+            f"Gantry angles mean nothing for a patient position {patient_position!r}; known are: "
+            f"{', '.join(PATIENT_POSITIONS)}.",
+        )
+    return axes

@@ -25,6 +25,7 @@ from models.predictor import Estimate
 from models.preference import Preference
 from models.runtime.backend import Backend, OpenBackend
 from models.runtime.onnx_backend import OnnxBackend
+from models.training_beams import beams_or_trained
 
 __all__ = ["GRAPHS", "FdpModel", "PreparedFdp", "View"]
 
@@ -90,7 +91,7 @@ class FdpModel:
             The grid is tilted against the patient's axes.
         """
         findings = scope_findings(anatomy, self.parameters.gantry_angles_deg)
-        gantry_deg = anatomy.gantry_angles_deg or self.parameters.gantry_angles_deg
+        gantry_deg = beams_or_trained(anatomy, self.parameters.gantry_angles_deg)
         frame = frame_of(anatomy, (_ASIDE,) * 3 if self.mirror_average else (0, 0, 0))
         channels = channels_of(anatomy, frame, gantry_deg)
         # the patients of training lay head first and supine: for any other, the same numbers would be other beams

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from bridge.rt.beams import supine_angle_deg
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.findings import Finding
 from models.fdp.axes import AlignedAxes
 from models.fdp.channels import ORGANS
+from models.training_beams import about_beams
 
 __all__ = ["scope_findings"]
 
@@ -23,7 +23,6 @@ FEWEST_ORGANS = 2
 """Organs of the head and neck that have to be drawn before a case is taken for one."""
 
 _EDGE_MM = 15.0
-_SAME_ANGLE_DEG = 1.0
 _LEAST_INSIDE = 0.5
 
 
@@ -47,7 +46,7 @@ def scope_findings(anatomy: Anatomy, trained_deg: Sequence[float]) -> tuple[Find
         mostly outside the body (``target-outside-body``), or a case without organs of the head and neck
         (``site-unknown``).
     """
-    return (*_ct(anatomy), *_targets(anatomy), *_site(anatomy), *_beams(anatomy, trained_deg))
+    return (*_ct(anatomy), *_targets(anatomy), *_site(anatomy), *about_beams(anatomy, trained_deg))
 
 
 def _ct(anatomy: Anatomy) -> list[Finding]:
@@ -115,29 +114,3 @@ def _site(anatomy: Anatomy) -> list[Finding]:
         message = f"Of the organs of the head and neck only {known[0]!r} is there; is the site right?"
         return [Finding("site-uncertain", "warning", message)]
     return []
-
-
-def _beams(anatomy: Anatomy, trained_deg: Sequence[float]) -> list[Finding]:
-    usual = sorted(angle % 360.0 for angle in trained_deg)
-    listed = ", ".join(f"{angle:g}" for angle in usual)
-    if not anatomy.gantry_angles_deg:
-        message = f"No beams are known; those of the training plans were assumed: gantry {listed} degrees."
-        return [Finding("beams-assumed", "warning", message)]
-    given = sorted(supine_angle_deg(angle, anatomy.patient_position) for angle in anatomy.gantry_angles_deg)
-    # in order around the patient, but which is the first may differ: 359.9 is next to 0
-    alike = len(given) == len(usual) and any(
-        all(_apart_deg(mine, theirs) <= _SAME_ANGLE_DEG for mine, theirs in zip(given, turned, strict=True))
-        for turned in (usual[first:] + usual[:first] for first in range(len(usual)))
-    )
-    if alike:
-        return []
-    message = (
-        f"The plan has {len(given)} beam angles, the training plans had {len(usual)} (gantry {listed} degrees, head "
-        "first and supine): the prediction is for beams that no training plan had."
-    )
-    return [Finding("beams-outside-training", "warning", message)]
-
-
-def _apart_deg(one: float, other: float) -> float:
-    around = abs(one - other) % 360.0
-    return min(around, 360.0 - around)

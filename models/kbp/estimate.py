@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import Dvh, DvhPolicy
+from bridge.rt.errors import StructureRefusal
+from bridge.rt.structure import Structure
 from models.kbp.curves import POINTS, joined
 from models.kbp.features import features_of
 from models.kbp.parameters import OrganModel, RegionModel
@@ -36,6 +39,8 @@ class DvhBand:
     lower_gy, middle_gy, upper_gy
         Dose ``(100,)`` at :data:`models.kbp.curves.VOLUMES_PERCENT`: the estimate, and one standard deviation of the
         prediction of a new plan below and above, 0 or more and never ascending.
+    outside
+        The same for its part outside targets, where it has a part inside and a part outside.
     """
 
     organ: str
@@ -45,24 +50,34 @@ class DvhBand:
     lower_gy: FloatArray
     middle_gy: FloatArray
     upper_gy: FloatArray
+    outside: DvhBand | None = None
 
-    def dvh(self, roi_number: int, roi_name: str, policy: DvhPolicy, band: Band = "middle") -> Dvh:
+    def dvh(self, structure: Structure, policy: DvhPolicy, band: Band = "middle") -> Dvh:
         """Give one curve as the DVH of a structure.
 
         Parameters
         ----------
-        roi_number, roi_name
-            The structure that it stands for.
+        structure
+            The one that was estimated, known by its standard name.
         policy
             What the DVHs that it will be compared with were made by. Training counts voxels by the part that is inside,
-            which is the DVH of a prism to the resolution of the dose grid.
+            which is the DVH of a prism with half a slice at its ends, to the resolution of the dose grid.
         band
             Which curve.
+
+        Raises
+        ------
+        StructureRefusal
+            The structure is another organ (``band-of-another``): left and right must not change places.
         """
+        if structure.standard_name != self.organ:
+            known = f"is known as {structure.standard_name!r}" if structure.standard_name else "has no standard name"
+            raise StructureRefusal(
+                "band-of-another", f"The band is of {self.organ!r}, and {structure.name!r} {known}.", roi=structure.name
+            )
         curve = {"lower": self.lower_gy, "middle": self.middle_gy, "upper": self.upper_gy}[band]
-        return Dvh(
-            roi_number, roi_name, curve[::-1].copy(), np.full(POINTS, self.volume_cc / POINTS), self.volume_cc, policy
-        )
+        per_point = np.full(POINTS, self.volume_cc / POINTS)
+        return Dvh(structure.number, structure.name, curve[::-1].copy(), per_point, self.volume_cc, policy)
 
 
 def unknown_regions(model: OrganModel, geometry: OrganGeometry) -> tuple[Region, ...]:
@@ -86,25 +101,29 @@ def estimate_organ(organ: str, model: OrganModel, geometry: OrganGeometry) -> Dv
     The edges of the band are those of all regions at once: where one region comes out high, so are the others taken to
     be, which makes the band of the whole no narrower than it has to be.
     """
-    lower: list[tuple[float, FloatArray]] = []
-    middle: list[tuple[float, FloatArray]] = []
-    upper: list[tuple[float, FloatArray]] = []
+    inside: list[_Part] = []
+    outside: list[_Part] = []
     for region, measured in geometry.regions.items():
         curve, spread = _estimate_region(model.regions[region], measured, geometry)
-        scales = measured.levels if region == "overlap" else {geometry.highest_gy: 1.0}
-        for level_gy, part in scales.items():
-            share = measured.share * part
-            for edge, offset in ((lower, -1.0), (middle, 0.0), (upper, 1.0)):
-                edge.append((share, np.maximum(curve + offset * spread, 0.0) * level_gy))
-    return DvhBand(
-        organ=organ,
-        volume_cc=geometry.volume_cc,
-        overlap=geometry.regions["overlap"].share if "overlap" in geometry.regions else 0.0,
-        plans=model.plans,
-        lower_gy=joined(lower),
-        middle_gy=joined(middle),
-        upper_gy=joined(upper),
-    )
+        edges = np.maximum([curve - spread, curve, curve + spread], 0.0)
+        if region == "overlap":
+            inside += [(measured.share * part, edges * level_gy) for level_gy, part in measured.levels.items()]
+        else:
+            outside.append((measured.share, edges * geometry.highest_gy))
+    overlap = geometry.regions["overlap"].share if inside else 0.0
+    apart = None
+    if inside and outside:
+        apart = DvhBand(organ, (1.0 - overlap) * geometry.volume_cc, 0.0, model.plans, *_edges(outside))
+    return DvhBand(organ, geometry.volume_cc, overlap, model.plans, *_edges([*inside, *outside]), outside=apart)
+
+
+_Part = tuple[float, FloatArray]
+"""Share of a part of an organ, and its lower edge, middle and upper edge, ``(3, 100)``."""
+
+
+def _edges(parts: Sequence[_Part]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    lower, middle, upper = (joined([(share, edges[index]) for share, edges in parts]) for index in range(3))
+    return lower, middle, upper
 
 
 def _estimate_region(

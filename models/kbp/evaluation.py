@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from bridge.rt.errors import StructureRefusal
 from models.kbp.estimate import DvhBand, estimate_organ, unknown_regions
 from models.kbp.fit import OrganPlan
 from models.kbp.parameters import KbpParameters
 from models.kbp.training import ObservedPlan
 
-__all__ = ["OrganScore", "score_organ", "score_organs"]
+__all__ = ["EstimatorScore", "OrganScore", "score_organ", "score_organs"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class OrganScore:
     organ, plans
         Which, and from how many plans it was learned.
     n, not_estimated
-        Patients it was measured on, and those in whom it could not be estimated.
+        Patients it was measured on, and those who have it and in whom it could not be estimated.
     mean_abs_gy
         Mean over patients of the mean over the curve of |estimated - achieved D(v)|.
     mean_dose_abs_gy, mean_dose_gy
@@ -47,6 +48,32 @@ class OrganScore:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class EstimatorScore:
+    """All organs of a model.
+
+    Attributes
+    ----------
+    organs
+        Those that could be estimated in one patient or more; at least one.
+    never_estimated
+        The others that patients have, with their number.
+    """
+
+    organs: tuple[OrganScore, ...]
+    never_estimated: Mapping[str, int]
+
+    @property
+    def mean_abs_gy(self) -> float:
+        """Mean over the organs."""
+        return float(np.mean([organ.mean_abs_gy for organ in self.organs]))
+
+    @property
+    def within_band(self) -> float:
+        """Mean over the organs."""
+        return float(np.mean([organ.within_band for organ in self.organs]))
+
+
 def score_organ(plans: int, found: Iterable[tuple[DvhBand, OrganPlan]], not_estimated: int = 0) -> OrganScore:
     """Compare bands with what was achieved, for one organ in one patient or more."""
     pairs = list(found)
@@ -66,14 +93,29 @@ def score_organ(plans: int, found: Iterable[tuple[DvhBand, OrganPlan]], not_esti
     )
 
 
-def score_organs(parameters: KbpParameters, patients: Iterable[ObservedPlan]) -> tuple[OrganScore, ...]:
-    """Measure every organ of a model; one that no patient has is left out."""
+def score_organs(parameters: KbpParameters, patients: Iterable[ObservedPlan]) -> EstimatorScore:
+    """Measure every organ of a model; one that no patient has is left out.
+
+    Raises
+    ------
+    StructureRefusal
+        No organ of the model could be estimated in any patient (``kbp-no-organ``).
+    """
     observed = list(patients)
-    scores = []
+    scores: list[OrganScore] = []
+    never: dict[str, int] = {}
     for name, model in parameters.organs.items():
         plans = [patient.organs[name] for patient in observed if name in patient.organs]
         known = [plan for plan in plans if not unknown_regions(model, plan.geometry)]
+        of_patients = len(plans) + sum(name in patient.outside_body for patient in observed)
         if known:
             pairs = [(estimate_organ(name, model, plan.geometry), plan) for plan in known]
-            scores.append(score_organ(model.plans, pairs, len(plans) - len(known)))
-    return tuple(scores)
+            scores.append(score_organ(model.plans, pairs, of_patients - len(known)))
+        elif of_patients:
+            never[name] = of_patients
+    if not scores:
+        raise StructureRefusal(
+            "kbp-no-organ",
+            f"None of {', '.join(parameters.organs)} could be estimated in any of {len(observed)} patients.",
+        )
+    return EstimatorScore(tuple(scores), never)

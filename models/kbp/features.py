@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.rt.arrays import FloatArray
-from models.kbp.parameters import Components
+from models.kbp.parameters import Components, numbered
 from models.kbp.regions import OrganGeometry, RegionGeometry
 
 __all__ = ["features_of"]
@@ -21,4 +21,4 @@ def features_of(
 
 
 def _numbered(name: str, scores: FloatArray) -> dict[str, float]:
-    return {f"{name}_{index}": float(score) for index, score in enumerate(scores, start=1)}
+    return {numbered(name, index): float(score) for index, score in enumerate(scores)}

@@ -115,12 +115,12 @@ class _Frame:
 
     def indices(self, where: BoolArray) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Give the places in the box of voxels of the grid, in the grid's order."""
-        number = np.zeros(where.shape, dtype=np.float32)
-        number[where] = np.arange(1, np.count_nonzero(where) + 1)
-        found = self._aligned.to_patient(number)[self._box]
-        z, y, x = np.nonzero(found)
-        order = np.argsort(found[z, y, x])
-        return z[order], y[order], x[order]
+        found = np.nonzero(where)
+        z, y, x = (
+            (where.shape[along] - 1 - found[along] if flipped else found[along]) - part.start
+            for along, flipped, part in zip(self._aligned.order, self._aligned.flipped, self._box, strict=True)
+        )
+        return z, y, x
 
 
 def _in_jaws(u: FloatArray, v: FloatArray, targets: BoolArray) -> BoolArray:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from bridge.rt.beams import supine_angle_deg
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import StructureRefusal
 from bridge.rt.findings import Finding
@@ -16,10 +15,9 @@ from models.checks import check_anatomy
 from models.kbp.estimate import DvhBand, estimate_organ, unknown_regions, unusual_features
 from models.kbp.parameters import PARAMETERS_NAME, KbpParameters
 from models.kbp.regions import OrganGeometry, measure_organ, voxels_of
+from models.training_beams import about_beams, beams_or_trained
 
 __all__ = ["DvhEstimate", "KbpEstimator"]
-
-_SAME_ANGLE_DEG = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +79,15 @@ class KbpEstimator:
         GeometryRefusal
             The grid is tilted against the patient's axes.
         """
-        findings = [*check_anatomy(self.card, anatomy), *self._about_beams(anatomy)]
+        trained_deg = self.parameters.gantry_angles_deg
+        findings = [*check_anatomy(self.card, anatomy), *about_beams(anatomy, trained_deg)]
         known = [name for name in self.parameters.organs if name in anatomy.masks]
         if not known:
             raise StructureRefusal(
                 "kbp-no-organ",
                 f"Model {self.card.id!r} knows {', '.join(self.parameters.organs)}, and the case has none of these.",
             )
-        gantry_deg = anatomy.gantry_angles_deg or self.parameters.gantry_angles_deg
+        gantry_deg = beams_or_trained(anatomy, trained_deg)
         voxels = voxels_of(anatomy, known, gantry_deg, self.parameters.expected_dose)
         bands = {}
         for name in known:
@@ -97,19 +96,6 @@ class KbpEstimator:
             if geometry is not None and not unknown_regions(self.parameters.organs[name], geometry):
                 bands[name] = estimate_organ(name, self.parameters.organs[name], geometry)
         return DvhEstimate(bands, self.card.id, self.sha256, tuple(findings))
-
-    def _about_beams(self, anatomy: Anatomy) -> list[Finding]:
-        trained = self.parameters.gantry_angles_deg
-        count = f"{len(trained)} fields of the training plans"
-        if anatomy.gantry_angles_deg is None:
-            return [Finding("beams-assumed", "info", f"The case has no beams; the {count} were taken.")]
-        given = [supine_angle_deg(angle, anatomy.patient_position) for angle in anatomy.gantry_angles_deg]
-        alike = len(given) == len(trained) and all(
-            min(abs((one - other + 180.0) % 360.0 - 180.0) for other in trained) <= _SAME_ANGLE_DEG for one in given
-        )
-        if alike:
-            return []
-        return [Finding("beams-outside-training", "warning", f"The case's {len(given)} fields are not the {count}.")]
 
     def _about_organ(self, name: str, geometry: OrganGeometry | None) -> list[Finding]:
         if geometry is None:

@@ -18,7 +18,7 @@ from models.geometric.parameters import GeometricParameters
 from models.kbp.curves import curve_of
 from models.kbp.fields import seen_by_fields
 
-__all__ = ["REGIONS", "OrganGeometry", "Region", "RegionGeometry", "Voxels", "measure_organ", "voxels_of"]
+__all__ = ["NUMBERS", "REGIONS", "OrganGeometry", "Region", "RegionGeometry", "Voxels", "measure_organ", "voxels_of"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -26,6 +26,12 @@ Region = Literal["overlap", "in_field", "transmission", "out_of_field"]
 """Inside a target; seen through the aperture of a field; behind the leaves but within the jaws of one; the rest."""
 
 REGIONS: tuple[Region, ...] = get_args(Region)
+
+NUMBERS = (
+    "log_organ_cc", "log_targets_cc", "log_highest_cc", "fields", "share_overlap", "share_in_field",
+    "share_transmission",
+)  # fmt: skip
+"""Names of :attr:`OrganGeometry.numbers`. The shares of all regions add up to 1, so one of them says nothing new."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +166,10 @@ def measure_organ(anatomy: Anatomy, name: str, voxels: Voxels) -> OrganGeometry 
         inside = (voxels.region == index) & (weights > 0)
         if inside.any():
             regions[region] = _region(voxels, inside, weights, volume_cc)
-    shares = {f"share_{region}": regions[region].share if region in regions else 0.0 for region in REGIONS[:-1]}
-    numbers = {
-        "log_organ_cc": float(np.log(volume_cc)),
-        "log_targets_cc": float(np.log(voxels.targets_cc)),
-        "log_highest_cc": float(np.log(voxels.highest_cc)),
-        "fields": float(np.average(voxels.fields, weights=weights)),
-        **shares,
-    }
+    shares = (regions[region].share if region in regions else 0.0 for region in REGIONS[:-1])
+    volumes_cc = (volume_cc, voxels.targets_cc, voxels.highest_cc)
+    fields = float(np.average(voxels.fields, weights=weights))
+    numbers = dict(zip(NUMBERS, (*(float(np.log(cc)) for cc in volumes_cc), fields, *shares), strict=True))
     return OrganGeometry(volume_cc, voxels.highest_gy, regions, numbers)
 
 

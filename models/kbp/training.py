@@ -70,12 +70,15 @@ class ObservedPlan:
         Its target levels.
     organs
         By the key of the mask.
+    outside_body
+        Masks of which no part lies in the body: there is nothing to learn from or to measure on.
     """
 
     id: str
     gantry_deg: tuple[float, ...]
     levels_gy: tuple[float, ...]
     organs: Mapping[str, OrganPlan]
+    outside_body: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +126,13 @@ def observe(plan: TrainingPlan, expected_dose: GeometricParameters) -> ObservedP
     if not anatomy.gantry_angles_deg:
         raise ModelRefusal("kbp-no-beams", "A training plan needs the gantry angles of its fields.", plan=plan.id)
     names = [name for name in anatomy.masks if name not in anatomy.target_levels_gy]
-    organs = {}
-    if names:
-        voxels = voxels_of(anatomy, names, anatomy.gantry_angles_deg, expected_dose)
-        found = {name: _observe_organ(plan, name, voxels) for name in names}
-        organs = {name: one for name, one in found.items() if one is not None}
+    voxels = voxels_of(anatomy, names, anatomy.gantry_angles_deg, expected_dose)
+    found = {name: _observe_organ(plan, name, voxels) for name in names}
+    organs = {name: one for name, one in found.items() if one is not None}
+    outside = tuple(name for name, one in found.items() if one is None)
     levels = tuple(sorted(set(anatomy.target_levels_gy.values())))
     angles = (supine_angle_deg(angle, anatomy.patient_position) for angle in anatomy.gantry_angles_deg)
-    return ObservedPlan(plan.id, tuple(sorted(round(angle, 3) % 360.0 for angle in angles)), levels, organs)
+    return ObservedPlan(plan.id, tuple(sorted(round(angle, 3) % 360.0 for angle in angles)), levels, organs, outside)
 
 
 def _observe_organ(plan: TrainingPlan, name: str, voxels: Voxels) -> OrganPlan | None:

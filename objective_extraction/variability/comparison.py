@@ -46,6 +46,11 @@ class PairedTest:
         """Whether the first method's mean is the lower one."""
         return self.first_gy < self.second_gy
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is the higher one; with equal means neither method wins."""
+        return self.first_gy > self.second_gy
+
 
 @dataclass(frozen=True)
 class OrganComparison:
@@ -158,8 +163,8 @@ def _require_pair(one: Series, other: Series, conditions: tuple[Conditions, Cond
     if as_other != other.conditions:
         raise StructureRefusal(
             "variability-conditions",
-            f"Two methods are compared under one optimizer, normalisation and DVH policy; got {one.conditions} and "
-            f"{other.conditions}.",
+            "Two methods are compared under one optimizer, normalisation and DVH policy, and asked for the same beside "
+            f"the organs; got {one.conditions} and {other.conditions}.",
             roi=one.organ,
         )
     apart = sorted(one.deviations.keys() ^ other.deviations.keys())

@@ -35,6 +35,9 @@ class Conditions:
         What made the plan, with its version.
     normalisation
         How the achieved dose was scaled (``"none"``, ``"PTV70 D95% = 70 Gy"``).
+    beside_organs
+        What the optimizer was asked for beside the organs (``"none"``, ``"template"``); see
+        :class:`objective_extraction.settings.ExtractionSettings`.
     end_caps, between_planes
         How both DVHs were made; see :class:`bridge.rt.dvh.DvhPolicy`.
     """
@@ -43,13 +46,16 @@ class Conditions:
     predicted_curve: PredictedCurve
     optimizer: str
     normalisation: str
+    beside_organs: str
     end_caps: EndCaps
     between_planes: BetweenPlanes
 
     def __post_init__(self) -> None:
-        unsaid = [name for name in ("source", "optimizer", "normalisation") if not getattr(self, name).strip()]
+        stated = ("source", "optimizer", "normalisation", "beside_organs")
+        unsaid = [name for name in stated if not getattr(self, name).strip()]
         if unsaid:
-            raise StructureRefusal("variability-conditions", f"A variability needs its {unsaid[0]} stated.")
+            what = unsaid[0].replace("_", " ")
+            raise StructureRefusal("variability-conditions", f"A variability needs its condition {what!r} stated.")
 
     def as_dict(self) -> dict[str, str]:
         """Give the JSON form."""

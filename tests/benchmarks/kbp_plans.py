@@ -19,6 +19,7 @@ import numpy as np
 
 from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import DvhPolicy
+from bridge.rt.structure import Structure
 from models.kbp.estimate import estimate_organ, unknown_regions
 from models.kbp.evaluation import OrganScore, score_organ
 from models.kbp.fit import FEWEST_PLANS, OrganPlan, fit_organ
@@ -88,18 +89,19 @@ def definitions(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan
     """Give mean and std of the middle of the band against the reference plans, by every definition of variability."""
     policy = DvhPolicy("half_slice", None, "prism")
     conditions = Conditions(
-        "kbp", "band_middle", "none: reference plans", "none", policy.end_caps, policy.between_planes
+        "kbp", "band_middle", "none: reference plans", "none", "none", policy.end_caps, policy.between_planes
     )
     parameters = train_kbp(train, built_in_expected_dose()).parameters
     rows = []
     for organ, model in parameters.organs.items():
         found = {}
+        structure = Structure(1, organ, "organ", (), "2.25.1", 1.0, organ)
         for patient in validation:
             plan = patient.organs.get(organ)
             if plan is not None and not unknown_regions(model, plan.geometry):
                 band = estimate_organ(organ, model, plan.geometry)
                 achieved = replace(band, middle_gy=plan.dose_gy)
-                found[patient.id] = deviation(band.dvh(1, organ, policy), achieved.dvh(1, organ, policy))
+                found[patient.id] = deviation(band.dvh(structure, policy), achieved.dvh(structure, policy))
         rows.append(organ_variability(Series(organ, conditions, found)))
     header = ["organ", "n", *(f"{figure.definition} mean / std" for figure in rows[0].figures), "B std / mean"]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]

@@ -11,7 +11,8 @@ from bridge.rt.prescription import Prescription
 from bridge.rt.short_ids import short_id
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
-from objective_extraction.extract import _shortened, extract_objectives
+from objective_extraction.derived_names import shortened
+from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import LineObjective, MeanObjective, PointObjective
 from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
@@ -327,11 +328,11 @@ def test_extraction_is_repeatable() -> None:
     ],
 )
 def test_a_shortened_name_keeps_its_side(name: str, short: str) -> None:
-    assert _shortened(f"{name}-PTV") == short
+    assert shortened(f"{name}-PTV") == short
     assert len(short) <= 16
 
 
 def test_a_shortened_name_keeps_its_dose_level() -> None:
-    names = [_shortened(f"PTV_High_Risk_{level}-PTV") for level in ("5600", "7000")]
+    names = [shortened(f"PTV_High_Risk_{level}-PTV") for level in ("5600", "7000")]
     assert ["5600" in names[0], "7000" in names[1]] == [True, True]
     assert max(map(len, names)) <= 16

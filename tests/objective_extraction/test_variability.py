@@ -16,7 +16,7 @@ from objective_extraction.variability.definitions import organ_variability
 from objective_extraction.variability.deviation import Conditions, Deviation, Series, deviation
 
 POLICY = DvhPolicy("none", 1.0, "prism")
-CONDITIONS = Conditions("fdp-openkbp-v1 0.4.0", "prediction", "engine 1", "none", "none", "prism")
+CONDITIONS = Conditions("fdp-openkbp-v1 0.4.0", "prediction", "engine 1", "none", "template", "none", "prism")
 SLOPE_GY = -0.3
 N = 1000
 
@@ -87,7 +87,7 @@ def test_the_headline_is_b_in_gray_with_its_conditions() -> None:
     assert (content["abs_mean_gy"], content["std_over_curve_gy"]) == pytest.approx((1.5, 0.0))
     assert content["conditions"] == {
         "source": "fdp-openkbp-v1 0.4.0", "predicted_curve": "prediction", "optimizer": "engine 1",
-        "normalisation": "none", "end_caps": "none", "between_planes": "prism",
+        "normalisation": "none", "beside_organs": "template", "end_caps": "none", "between_planes": "prism",
     }  # fmt: skip
     assert content["n"] == 2
     assert json.loads(json.dumps(content, allow_nan=False)) is not None
@@ -163,7 +163,7 @@ def test_the_correction_counts_both_columns_of_all_organs() -> None:
     assert found.as_dict()["correction"] == "Holm over 6 tests"
 
 
-@pytest.mark.parametrize("changes", [{"optimizer": "engine 2"}, {"normalisation": "D95"}])
+@pytest.mark.parametrize("changes", [{"optimizer": "engine 2"}, {"normalisation": "D95"}, {"beside_organs": "dose"}])
 def test_methods_under_other_conditions_are_not_compared(changes: dict[str, str]) -> None:
     first, second = methods(n=3)
     second = [replace(one, conditions=replace(one.conditions, **changes)) for one in second]
@@ -211,5 +211,6 @@ def test_a_dose_that_covers_half_of_the_organ_is_refused() -> None:
 
 
 def test_conditions_that_say_nothing_are_refused() -> None:
-    with pytest.raises(StructureRefusal, match="normalisation"):
-        replace(CONDITIONS, normalisation=" ")
+    for name in ("source", "optimizer", "normalisation", "beside_organs"):
+        with pytest.raises(StructureRefusal, match=name.replace("_", " ")):
+            replace(CONDITIONS, **{name: " "})

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.dicom.orientation import STANDARD_ORIENTATIONS
-from bridge.rt.beams import PATIENT_POSITIONS, supine_angle_deg, towards_source
+from bridge.rt.beams import PATIENT_POSITIONS, gantry_angle_deg, supine_angle_deg, towards_source
 from bridge.rt.errors import GeometryRefusal
 
 POSITIONS = ("HFS", "HFP", "HFDR", "HFDL", "FFS", "FFP", "FFDR", "FFDL")
@@ -99,6 +99,14 @@ def test_the_supine_angle_gives_the_same_direction_in_a_head_first_supine_patien
     assert towards_source(angle, "HFS") == pytest.approx(towards_source(degrees, position), abs=1e-9)
 
 
+@settings(deadline=None, derandomize=True)
+@given(st.floats(-720, 720), st.sampled_from(POSITIONS))
+def test_a_beam_known_as_of_a_supine_patient_comes_into_any_other_the_same_way(degrees: float, position: str) -> None:
+    angle = gantry_angle_deg(degrees, position)
+    assert 0.0 <= angle <= 360.0
+    assert towards_source(angle, position) == pytest.approx(towards_source(degrees, "HFS"), abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("position", "angle_deg"),
     [("HFS", 40), ("FFS", 320), ("HFP", 220), ("FFP", 140), ("HFDR", 130), ("HFDL", 310), ("FFDR", 50), ("FFDL", 230)],
@@ -108,7 +116,7 @@ def test_gantry_40_comes_into_each_patient_another_way(position: str, angle_deg:
 
 
 @pytest.mark.parametrize("position", ["", "hfs", "HFS ", "LFS", "SITTING", "AFDR"])
-@pytest.mark.parametrize("give", [towards_source, supine_angle_deg])
+@pytest.mark.parametrize("give", [towards_source, supine_angle_deg, gantry_angle_deg])
 def test_any_other_position_is_refused_by_name(give: object, position: str) -> None:
     assert callable(give)
     with pytest.raises(GeometryRefusal) as raised:

@@ -249,6 +249,14 @@ class TestBeams:
         assert [finding.code for finding in assumed.findings] == ["beams-assumed"]
         assert given.findings == ()
 
+    @pytest.mark.parametrize("position", ["FFS", "HFP", "HFDR"])
+    def test_those_of_training_come_into_every_patient_as_into_those_of_training(self, position: str) -> None:
+        supine, other = KnownNetworks(), KnownNetworks()
+        estimate(supine, patient(gantry_deg=None))
+        estimate(other, patient(gantry_deg=None, position=position))
+        assert np.abs(supine.encoded[0] - other.encoded[0]).max() < 2e-3
+        np.testing.assert_allclose(other.conditions[0], supine.conditions[0], atol=1e-6)
+
     @pytest.mark.parametrize(
         ("position", "angles"),
         [

@@ -114,6 +114,20 @@ def test_findings_say_what_is_unusual(estimator: KbpEstimator) -> None:
     assert codes(anatomy(101, gantry_angles_deg=None)) == {"beams-assumed"}
     assert codes(anatomy(101, gantry_angles_deg=(10.0, 90.0, 180.0, 270.0))) == {"beams-outside-training"}
     assert codes(anatomy(101, gantry_angles_deg=(270.0, 180.0, 90.0, 360.0))) == set()
+    assert codes(anatomy(101, gantry_angles_deg=(90.0, 90.0, 90.0, 90.0))) >= {"beams-outside-training"}
+
+
+@pytest.mark.parametrize("position", ["FFS", "HFP", "HFDL"])
+def test_beams_that_are_assumed_come_into_every_patient_as_in_training(estimator: KbpEstimator, position: str) -> None:
+    """An organ before the left of the target is in the field of a supine patient's gantry 45, and in no other's."""
+    one_field = replace(estimator, parameters=estimator.parameters.model_copy(update={"gantry_angles_deg": (45.0,)}))
+    beside = box_anatomy(
+        {"PTV": (60.0, (slice(4, 14), slice(17, 27), slice(9, 21)))}, (18, 30, 30), (4.0, 4.0, 4.0),
+        {"Larynx": (slice(6, 12), slice(8, 12), slice(23, 27))}, body=(slice(None),) * 3,
+    )  # fmt: skip
+    supine = one_field.estimate(beside).bands["Larynx"]
+    other = one_field.estimate(replace(beside, patient_position=position)).bands["Larynx"]
+    np.testing.assert_array_equal(other.middle_gy, supine.middle_gy)
 
 
 def test_a_region_that_no_training_plan_had_is_said_and_not_invented(estimator: KbpEstimator) -> None:
@@ -137,6 +151,16 @@ def test_what_cannot_be_estimated_is_refused(estimator: KbpEstimator) -> None:
     with pytest.raises(StructureRefusal) as refused:
         estimator.estimate(replace(case, masks={**case.masks, "PTV": empty}))
     assert refused.value.code == "structure-empty"
+
+
+def test_an_organ_outside_the_body_is_observed_as_such() -> None:
+    case = plan(1)
+    body = case.anatomy.body.values.copy()
+    body[:, :5] = 0.0
+    found = observe(
+        replace(case, anatomy=replace(case.anatomy, body=replace(case.anatomy.body, values=body))), EXPECTED
+    )
+    assert (found.outside_body, set(found.organs)) == (("Lips",), {"Larynx"})
 
 
 def test_plans_that_cannot_be_learned_from_are_refused() -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from bridge.rt.dvh import DvhPolicy
+from bridge.rt.errors import StructureRefusal
+from bridge.rt.structure import Structure
 from models.geometric.parameters import GeometricParameters
 from models.kbp.curves import VOLUMES_PERCENT
 from models.kbp.estimate import estimate_organ, unknown_regions, unusual_features
 from models.kbp.evaluation import score_organ
 from models.kbp.fit import FEWEST_PLANS, OrganPlan, fit_organ, principal_components
 from models.kbp.parameters import KbpParameters, OrganModel
-from tests.models.kbp.plans import HIGHEST_GY, organ_plans
+from tests.models.kbp.plans import HIGHEST_GY, OVERLAP, organ_plans
 
 EXPECTED = GeometricParameters(
     near_weight=0.5, near_mm=15.0, far_mm=60.0, axial_stretch=1.0, axial_mm=7.0, scale=1.0, sparing={}
@@ -71,11 +73,47 @@ def test_curves_never_rise_and_never_fall_below_zero() -> None:
 def test_as_a_dvh_the_band_keeps_curve_and_mean() -> None:
     plan = organ_plans(1, seed=3)[0]
     band = estimate_organ("Organ", learned(organ_plans(40, scatter=0.05)), plan.geometry)
-    dvh = band.dvh(4, "Parotid left", DvhPolicy())
+    parotid = Structure(4, "Parotid left", "organ", (), "2.25.1", 3.0, "Organ")
+    dvh = band.dvh(parotid, DvhPolicy())
     assert (dvh.roi_number, dvh.roi_name, dvh.coverage) == (4, "Parotid left", 1.0)
     np.testing.assert_allclose(dvh.curve(VOLUMES_PERCENT), band.middle_gy)
     assert dvh.mean_gy == pytest.approx(band.middle_gy.mean())
-    assert band.dvh(4, "x", DvhPolicy(), "lower").mean_gy < dvh.mean_gy < band.dvh(4, "x", DvhPolicy(), "upper").mean_gy
+    lower, upper = band.dvh(parotid, DvhPolicy(), "lower"), band.dvh(parotid, DvhPolicy(), "upper")
+    assert lower.mean_gy < dvh.mean_gy < upper.mean_gy
+
+
+def test_the_part_outside_targets_has_a_band_of_its_own() -> None:
+    """Without the target's part the curve is that of the field alone, to which the dose is 0.6 of the expected one."""
+    model = learned(organ_plans(60))
+    plan = organ_plans(1, seed=9)[0]
+    band = estimate_organ("Organ", model, plan.geometry)
+    share = plan.geometry.regions["overlap"].share
+    assert band.outside is not None
+    assert band.outside.volume_cc == pytest.approx((1.0 - share) * band.volume_cc)
+    assert (band.outside.overlap, band.outside.outside, band.outside.organ) == (0.0, None, "Organ")
+    np.testing.assert_allclose(band.outside.middle_gy, HIGHEST_GY * plan.dvhs["in_field"], atol=0.02)
+    mean_inside = sum(level * part for level, part in plan.geometry.regions["overlap"].levels.items()) * OVERLAP
+    assert band.middle_gy.mean() == pytest.approx(
+        share * mean_inside + (1.0 - share) * band.outside.middle_gy.mean(), abs=0.2
+    )
+
+
+def test_an_organ_in_no_target_or_wholly_in_one_is_not_divided() -> None:
+    model = learned(organ_plans(40))
+    apart = organ_plans(1, seed=3, overlap=0.0)[0].geometry
+    assert estimate_organ("Organ", model, apart).outside is None
+    region = organ_plans(1, seed=3)[0].geometry.regions["overlap"]
+    within = replace(apart, regions={"overlap": replace(region, share=1.0)})
+    band = estimate_organ("Organ", model, within)
+    assert (band.outside, band.overlap) == (None, 1.0)
+
+
+@pytest.mark.parametrize("standard_name", ["Parotid_R", None])
+def test_a_band_is_not_the_dvh_of_another_structure(standard_name: str | None) -> None:
+    band = estimate_organ("Parotid_L", learned(organ_plans(40)), organ_plans(1, seed=3)[0].geometry)
+    with pytest.raises(StructureRefusal) as refused:
+        band.dvh(Structure(4, "Parotid_L", "organ", (), "2.25.1", 3.0, standard_name), DvhPolicy())
+    assert refused.value.code == "band-of-another"
 
 
 def test_an_organ_of_too_few_plans_is_not_learned() -> None:

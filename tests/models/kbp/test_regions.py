@@ -107,17 +107,19 @@ def test_doses_are_relative_to_the_highest_level() -> None:
     np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
 
 
-def test_the_order_of_the_slices_does_not_matter() -> None:
-    """The same patient on a grid that runs from head to foot."""
+@pytest.mark.parametrize("axes", [(0, 1, 2), (0, 2, 1)])
+def test_the_order_of_slices_and_axes_does_not_matter(axes: tuple[int, int, int]) -> None:
+    """The same patient on a grid that runs from head to foot, also with its rows along the columns."""
     case = anatomy({"organ": (slice(5, 30), slice(8, 27), slice(23, 27))})
     grid = case.grid
     flipped = grid.affine.copy()
     flipped[:, 3] = grid.affine @ [grid.shape[0] - 1, 0, 0, 1]
     flipped[:3, 0] *= -1
-    other = Grid(grid.shape, flipped, grid.frame_of_reference_uid)
+    shape = (grid.shape[axes[0]], grid.shape[axes[1]], grid.shape[axes[2]])
+    other = Grid(shape, flipped[:, [*axes, 3]], grid.frame_of_reference_uid)
 
     def turned(mask: Mask) -> Mask:
-        return Mask(mask.values[::-1].copy(), other)
+        return Mask(np.transpose(mask.values[::-1], axes).copy(), other)
 
     masks = {name: turned(mask) for name, mask in case.masks.items()}
     same = Anatomy(other, None, turned(case.body), masks, case.target_levels_gy)
