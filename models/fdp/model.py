@@ -38,8 +38,8 @@ HI_STEPS = (-1.0, 1.5)
 """Wishes for homogeneity are held within this, in units of the condition; training drew no others."""
 
 _ASIDE = 1
-"""Voxels that the boxes of two views lie on either side of the middle. The network joins voxels in cubes of two, four and
-eight; what depends on where the cubes begin is averaged out, which is worth more than the mirror image is."""
+"""Voxels that the boxes of two views lie on either side of the middle. The network joins voxels in cubes of two, four
+and eight; what depends on where the cubes begin is averaged out, which is worth more than the mirror image is."""
 
 _Features = Mapping[str, VoxelArray]
 

@@ -125,8 +125,8 @@ class Decoder(nn.Module):
 class Proposer(nn.Module):
     """Features and condition to latent and dose.
 
-    A condition reaches the dose in three ways. It scales and shifts whole channels (AdaIN), which says how a plan of this
-    kind looks; each wish is added to the features in the organ that it is about, which says where; and homogeneity
+    A condition reaches the dose in three ways. It scales and shifts whole channels (AdaIN), which says how a plan of
+    this kind looks; each wish is added to the features in the organ that it is about, which says where; and homogeneity
     spreads the doses of the highest target. Only the first has a say without a wish.
     """
 

@@ -171,7 +171,9 @@ class TestJoined:
 
     def test_boxes_of_two_offsets_count_alike_where_both_reach_and_alone_where_one_does(self) -> None:
         """In a frame with a voxel more on each side: ones from its beginning, threes from two voxels further on."""
-        roomy = Frame((Axis(0.0, 3.0, 227), Axis(0.0, 4.0, 82), Axis(0.0, 4.0, 106)), self.FRAME.starts, (0.0, 0.0, 0.0))
+        roomy = Frame(
+            (Axis(0.0, 3.0, 227), Axis(0.0, 4.0, 82), Axis(0.0, 4.0, 106)), self.FRAME.starts, (0.0, 0.0, 0.0)
+        )
         field = np.random.default_rng(0).random(roomy.shape, dtype=np.float32)
         cut = {offset: roomy.boxes(field, offset) for offset in (0, 2)}
         # in the corners between the beginning of the one and the end of the other there is neither
