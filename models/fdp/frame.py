@@ -85,7 +85,7 @@ class Frame:
                 weights[place] += ramp
             total += np.divide(sums, weights, out=sums, where=weights > 0)
             offsets += weights > 0
-        return total / np.maximum(offsets, 1.0)
+        return np.asarray(total / np.maximum(offsets, 1.0), dtype=np.float32)
 
     def _places(self, offset: int) -> list[tuple[slice, slice, slice]]:
         across = [slice(offset, offset + n) for n in BOX[1:]]
