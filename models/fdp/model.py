@@ -164,24 +164,36 @@ class PreparedFdp:
     def neutral_hi(self) -> float:
         """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish."""
         dose, _ = self._propose(0.0, {})
-        high = self.channels[CHANNELS.index("target_high")]
         # of a target thinner than half a voxel the fullest voxels count, as they do for the frame
-        inside = dose[high >= min(0.5, float(high.max()))]
+        inside = dose[self._highest >= min(0.5, float(self._highest.max()))]
         d98, d50, d2 = np.percentile(inside, (2, 50, 98))
         return float((d2 - d98) / d50)
+
+    @property
+    def _highest(self) -> VoxelArray:
+        """Give the parts of the frame's voxels that the highest target fills."""
+        return self.channels[CHANNELS.index("target_high")]
 
     def _wish(self, preference: Preference) -> tuple[dict[str, float], float, tuple[Finding, ...]]:
         """Turn a preference into organ weights and a difference of the homogeneity, held within what was trained."""
         findings = []
+        there = {organ for organ in ORGANS if organ in self.anatomy.masks and self.anatomy.masks[organ].values.any()}
+        for organ in sorted(preference.oar_weights.keys() - there):
+            message = f"The weight of {organ!r} was not asked for: the case does not have this organ."
+            findings.append(Finding("preference-without-structure", "warning", message, {"roi": organ}))
         common = 1.0 if preference.oar_weight is None else preference.oar_weight
-        wanted = {organ: common * preference.oar_weights.get(organ, 1.0) for organ in ORGANS}
+        single = {organ: weight for organ, weight in preference.oar_weights.items() if organ in there}
+        wanted = {organ: common * single.get(organ, 1.0) for organ in ORGANS}
         weights = {organ: float(np.clip(weight, *WEIGHT_LIMITS)) for organ, weight in wanted.items()}
         for organ in ORGANS:
-            if organ in self.anatomy.masks and weights[organ] != wanted[organ]:
+            if organ in there and weights[organ] != wanted[organ]:
                 message = f"The weight {wanted[organ]:.2f} of {organ!r} was held at {weights[organ]:.2f}."
                 findings.append(Finding("preference-limited", "warning", message, {"roi": organ}))
         if preference.hi is None:
             return weights, 0.0, tuple(findings)
+        if self._highest.max() < 0.5:  # the network spreads the doses of voxels that are in it by half
+            message = "The highest target is thinner than half a voxel of the model: no wish can make it homogeneous."
+            findings.append(Finding("preference-limited", "warning", message))
         steps = (preference.hi - self.neutral_hi) / HI_UNIT
         held = float(np.clip(steps, *HI_STEPS))
         if held != steps:

@@ -48,7 +48,7 @@ def random_network(kind: str) -> Fdp:
     network = Fdp(NETWORKS[kind]).eval()
     with torch.no_grad():
         for name, weight in network.named_parameters():
-            if ".style." in name or ".skip." in name or ".norm" in name:
+            if any(part in name for part in (".style.", ".skip.", ".norm", ".wished_", ".homogeneity.")):
                 weight += 0.3 * torch.randn(weight.shape)
     return network
 
@@ -244,6 +244,15 @@ def test_a_model_is_not_exported_over_another(zoo: Path) -> None:
         export_fdp(zoo / "mednext.pt", zoo, "resunet", [])
     assert refused.value.code == "export-exists"
     assert (zoo / "resunet" / "card.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("model_id", ["", "Mine", "my model", "../mine", "/tmp/mine", "m" * 65, "-mine"])
+def test_a_model_that_no_zoo_would_find_is_not_exported(zoo: Path, tmp_path: Path, model_id: str) -> None:
+    """Nor one outside the folder."""
+    with pytest.raises(ModelRefusal) as refused:
+        export_fdp(zoo / "resunet.pt", tmp_path / "zoo", model_id, [])
+    assert refused.value.code == "model-id"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_checkpoint_is_not_exported(tmp_path: Path) -> None:

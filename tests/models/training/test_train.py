@@ -347,6 +347,29 @@ def test_a_checkpoint_from_before_masks_counts_the_whole_box(
     assert refused.value.code == "checkpoint-network"
 
 
+def test_checkpoints_from_before_wishes_had_places_are_refused(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To export, to start from and to resume: their network had no layers for places and no spread of the target."""
+    small.Steps(monkeypatch)
+    path = train_fdp(patients, trained(tmp_path, "old"), stage2(1))
+    content = load_checkpoint(path, CPU, "fdp")
+    for key in ("network", "averaged"):
+        content[key] = {n: v for n, v in content[key].items() if "wished_" not in n and "homogeneity" not in n}
+    save_checkpoint(path, content)
+
+    def resume() -> None:
+        train_fdp(patients, path.parent, stage2(2), resume=True)
+
+    def start() -> None:
+        train_fdp(patients, trained(tmp_path, "new"), stage2(1, start=path))
+
+    for use in (resume, start, lambda: network_of(path)):
+        with pytest.raises(ModelRefusal, match=r"fdp.pt is of another network.*homogeneity") as refused:
+            use()
+        assert refused.value.code == "checkpoint-network"
+
+
 def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
