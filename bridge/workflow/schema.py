@@ -21,6 +21,8 @@ __all__ = [
     "InstanceRow",
     "JobRow",
     "ReimportRow",
+    "SessionRow",
+    "UserRow",
     "UtcDateTime",
 ]
 
@@ -187,6 +189,29 @@ class AnswerRow(Base):
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
     taken_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class UserRow(Base):
+    """One person who may log in; never deleted, so that a name in the audit trail stays that person's."""
+
+    __tablename__ = "users"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password_hash: Mapped[str] = mapped_column(Text)
+    is_disabled: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SessionRow(Base):
+    """One browser that somebody logged in with; the token itself is known to that browser alone."""
+
+    __tablename__ = "sessions"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_name: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    opened_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_utc: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AuditRow(Base):
