@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from bridge.workflow.optimize import Optimized, plan_files
 from bridge.workflow.predict import Predicted, predict_files, preference_in
 from bridge.workflow.release import Recipient, approve, approve_file
 from bridge.workflow.service import Service, audited
+from bridge.workflow.sessions import SessionPolicy
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from bridge.workflow.worklist import HandOverLine, hand_over_line
@@ -84,7 +86,7 @@ def build_service(settings: site.Settings) -> Service:
     worker = Worker(store, settings, cases_folder(settings), recipients_of(settings) if automatic else None)
     ledger = SqlDeliveryLedger(store, destinations_of(settings))
     on_event = partial(audited, store)
-    doors: list[StorageScp | WatchedFolder] = [
+    doors: list[AbstractContextManager[object]] = [
         StorageScp(scp, spool, intake.on_stored, on_event) for scp in _scp_settings(settings)
     ]
     folder = settings.watched_folder.path
@@ -95,12 +97,34 @@ def build_service(settings: site.Settings) -> Service:
             max_object_bytes=int(settings.node.max_object_mb * _BYTES_PER_MB),
         )
         doors.append(WatchedFolder(folder, spool, watch, intake.on_stored, on_event))
+    if settings.review.enabled:
+        doors.append(_review_server(settings, store))
     courier = Courier(ledger, sender_of(settings), lambda: datetime.now(UTC), retry_policy_of(settings))
     couriers: list[Callable[[], object]] = [courier.run_once]
     if settings.eclipse.drop_folder is not None:
         to_eclipse, from_eclipse = _eclipse(settings, store, settings.eclipse.drop_folder)
         couriers += [to_eclipse.run_once, from_eclipse.run_once]
-    return Service(settings.data_dir, store, spool, intake, worker, couriers, tuple(doors))
+    return Service(settings.data_dir, store, spool, intake, worker, couriers, doors)
+
+
+def _review_server(settings: site.Settings, store: Store) -> AbstractContextManager[object]:
+    # only who opens the review room needs what serves it
+    from bridge.web.application import review_application
+    from bridge.web.room import ReviewRoom
+    from bridge.web.server import Listening, ReviewServer
+
+    review = settings.review
+    scheme = "http" if review.tls is None else "https"
+    room = ReviewRoom(
+        store=store,
+        cases_folder=cases_folder(settings),
+        origin=review.origin or f"{scheme}://{review.host}:{review.port}",
+        session_policy=SessionPolicy(
+            idle=timedelta(minutes=review.session_idle_min), longest=timedelta(hours=review.session_longest_h)
+        ),
+    )
+    certificate, key = (None, None) if review.tls is None else (review.tls.certificate, review.tls.key)
+    return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key))
 
 
 def _eclipse(settings: site.Settings, store: Store, folder: Path) -> tuple[EclipseCourier, EclipseAnswers]:

@@ -1,0 +1,64 @@
+"""What all pages of the review room share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge.web.passwords import Passwords
+from bridge.web.throttle import Throttle
+from bridge.workflow.sessions import SessionPolicy
+from bridge.workflow.store import Store
+
+__all__ = ["ReviewRoom"]
+
+_WINDOW_S = 600.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class ReviewRoom:
+    """The review room's parts.
+
+    Attributes
+    ----------
+    store
+        Cases, users and the audit trail.
+    cases_folder
+        Where the results of all cases lie.
+    origin
+        Scheme, host and port under which browsers reach it, as ``https://review.example.org``.
+    session_policy
+        How long somebody stays logged in.
+    passwords
+        Compares passwords.
+    clock
+        Time in UTC.
+    logins, audited
+        Limits on attempts to log in, and on refusals that go into the audit trail: it keeps everything for ever, and
+        nobody is to fill the disk with it.
+    """
+
+    store: Store
+    cases_folder: Path
+    origin: str
+    session_policy: SessionPolicy
+    passwords: Passwords = field(default_factory=Passwords)
+    clock: Callable[[], datetime] = _now
+    logins: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
+    audited: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether browsers come by https."""
+        return self.origin.startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        """Name of the session's cookie; over https a browser takes it from this host alone."""
+        return "__Host-session" if self.is_encrypted else "session"
