@@ -122,6 +122,7 @@ def _review_server(settings: site.Settings, store: Store) -> AbstractContextMana
         session_policy=SessionPolicy(
             idle=timedelta(minutes=review.session_idle_min), longest=timedelta(hours=review.session_longest_h)
         ),
+        settings=settings,
     )
     certificate, key = (None, None) if review.tls is None else (review.tls.certificate, review.tls.key)
     return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key))

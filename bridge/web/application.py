@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from bridge.rt.errors import Refusal
 from bridge.web.assets import asset_routes
+from bridge.web.case_data import case_data_routes
 from bridge.web.errors import error_response
 from bridge.web.guard import GuardedRoute
 from bridge.web.headers import SecurityHeaders
@@ -30,7 +31,7 @@ _REFUSALS = {
 
 def all_routes() -> list[BaseRoute]:
     """Give every route of the review room."""
-    return [*asset_routes(), *login_routes(), *worklist_routes()]
+    return [*asset_routes(), *login_routes(), *worklist_routes(), *case_data_routes()]
 
 
 def review_application(room: ReviewRoom, routes: Sequence[BaseRoute] | None = None) -> Starlette:

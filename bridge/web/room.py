@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
+from bridge.web.opened import ShownCases
 from bridge.web.passwords import Passwords
 from bridge.web.throttle import Throttle
+from bridge.workflow.opened_case import open_case
+from bridge.workflow.results import results_of
 from bridge.workflow.sessions import SessionPolicy
 from bridge.workflow.store import Store
+from config.settings import Settings
 
 __all__ = ["ReviewRoom"]
 
@@ -35,6 +40,8 @@ class ReviewRoom:
         Scheme, host and port under which browsers reach it, as ``https://review.example.org``.
     session_policy
         How long somebody stays logged in.
+    settings
+        How cases are read and predicted.
     passwords
         Compares passwords.
     clock
@@ -48,10 +55,22 @@ class ReviewRoom:
     cases_folder: Path
     origin: str
     session_policy: SessionPolicy
+    settings: Settings
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = _now
     logins: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
     audited: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
+
+    @cached_property
+    def shown(self) -> ShownCases:
+        """The cases that are open."""
+        return ShownCases(
+            lambda case_id: open_case(self.store, self.cases_folder, case_id, self.settings), self._newest_result
+        )
+
+    def _newest_result(self, case_id: str) -> str:
+        with self.store.transaction() as session:
+            return results_of(session, self.cases_folder, case_id).job.input_sha256[:12]
 
     @property
     def is_encrypted(self) -> bool:

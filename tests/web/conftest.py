@@ -13,6 +13,7 @@ from bridge.workflow.sessions import SessionPolicy
 from bridge.workflow.store import Store
 from bridge.workflow.users import Role, add_user
 from tests.web.browser import ORIGIN, PASSWORD, Browser
+from tests.web.predicted import SETTINGS
 
 QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
@@ -48,7 +49,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def room(store: Store, tmp_path: Path, clock: Clock) -> ReviewRoom:
     policy = SessionPolicy(idle=timedelta(minutes=30), longest=timedelta(hours=10))
-    return ReviewRoom(store, tmp_path / "data" / "cases", ORIGIN, policy, QUICK, clock)
+    return ReviewRoom(store, tmp_path / "data" / "cases", ORIGIN, policy, SETTINGS, QUICK, clock)
 
 
 @pytest.fixture
