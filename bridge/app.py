@@ -110,11 +110,13 @@ def build_service(settings: site.Settings) -> Service:
 def _review_server(settings: site.Settings, store: Store) -> AbstractContextManager[object]:
     # only who opens the review room needs what serves it
     from bridge.web.application import review_application
+    from bridge.web.preview_process import PreviewProcess
     from bridge.web.room import ReviewRoom
     from bridge.web.server import Listening, ReviewServer
 
     review = settings.review
     scheme = "http" if review.tls is None else "https"
+    previews = PreviewProcess()
     room = ReviewRoom(
         store=store,
         cases_folder=cases_folder(settings),
@@ -123,9 +125,10 @@ def _review_server(settings: site.Settings, store: Store) -> AbstractContextMana
             idle=timedelta(minutes=review.session_idle_min), longest=timedelta(hours=review.session_longest_h)
         ),
         settings=settings,
+        predict_preview=previews,
     )
     certificate, key = (None, None) if review.tls is None else (review.tls.certificate, review.tls.key)
-    return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key))
+    return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key), previews.close)
 
 
 def _eclipse(settings: site.Settings, store: Store, folder: Path) -> tuple[EclipseCourier, EclipseAnswers]:

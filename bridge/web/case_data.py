@@ -72,12 +72,11 @@ def _geometry(visit: Visit) -> Response:
 
 
 def _volume(visit: Visit) -> Response:
-    return _bytes(_encoded(_shown(visit), visit.path["volume"]).numbers.tobytes())
+    return _bytes(_encoded(visit).numbers.tobytes())
 
 
 def _plane(visit: Visit) -> Response:
-    encoded = _encoded(_shown(visit), visit.path["volume"])
-    return _bytes(encoded.plane_bytes(visit.path["plane"], _whole(visit.path["index"])))
+    return _bytes(_encoded(visit).plane_bytes(visit.path["plane"], _whole(visit.path["index"])))
 
 
 def _contours(visit: Visit) -> Response:
@@ -100,15 +99,19 @@ def _shown(visit: Visit) -> ShownCase:
     return visit.room.shown.get(visit.path["case_id"], visit.path["result"])
 
 
-def _encoded(shown: ShownCase, name: str) -> EncodedVolume:
-    """Give a volume by its name: ``ct``, ``dose``, or ``mask-`` and an ROI number."""
+def _encoded(visit: Visit) -> EncodedVolume:
+    """Give a volume by its name: ``ct``, ``dose``, ``mask-`` and an ROI number, or ``preview-`` and its name."""
+    shown, name = _shown(visit), visit.path["volume"]
     if name == "ct":
         return shown.ct
     if name == "dose":
         return shown.dose
-    if name.startswith("mask-"):
-        return shown.mask(_whole(name.removeprefix("mask-")))
-    raise Refusal("volume-unknown", "The volumes are ct, dose, and mask- with an ROI number.")
+    kind, _, which = name.partition("-")
+    if kind == "mask":
+        return shown.mask(_whole(which))
+    if kind == "preview":
+        return visit.room.preview_doses.get(which, visit.path["case_id"], shown.result)
+    raise Refusal("volume-unknown", "The volumes are ct, dose, mask- with an ROI number, and those of previews.")
 
 
 def _whole(text: str) -> int:

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from bridge.web.newest import NewestOnly
 from bridge.web.opened import ShownCases
 from bridge.web.passwords import Passwords
+from bridge.web.preview_doses import PreviewDoses
 from bridge.web.throttle import Throttle
 from bridge.workflow.opened_case import open_case
+from bridge.workflow.preview import Preview, PreviewRequest
 from bridge.workflow.results import results_of
 from bridge.workflow.sessions import SessionPolicy
 from bridge.workflow.store import Store
@@ -42,6 +45,8 @@ class ReviewRoom:
         How long somebody stays logged in.
     settings
         How cases are read and predicted.
+    predict_preview
+        Predicts a preview; takes seconds.
     passwords
         Compares passwords.
     clock
@@ -56,6 +61,7 @@ class ReviewRoom:
     origin: str
     session_policy: SessionPolicy
     settings: Settings
+    predict_preview: Callable[[PreviewRequest], Preview]
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = _now
     logins: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
@@ -67,6 +73,16 @@ class ReviewRoom:
         return ShownCases(
             lambda case_id: open_case(self.store, self.cases_folder, case_id, self.settings), self._newest_result
         )
+
+    @cached_property
+    def previews(self) -> NewestOnly[PreviewRequest, Preview]:
+        """Previews, in turn."""
+        return NewestOnly(self.predict_preview)
+
+    @cached_property
+    def preview_doses(self) -> PreviewDoses:
+        """The doses of the newest previews."""
+        return PreviewDoses()
 
     def _newest_result(self, case_id: str) -> str:
         with self.store.transaction() as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -45,6 +46,8 @@ class ReviewServer:
         What is served.
     listening
         Where.
+    closing
+        Called when nothing is served any more.
 
     Raises
     ------
@@ -52,8 +55,9 @@ class ReviewServer:
         On entering: the port cannot be had.
     """
 
-    def __init__(self, application: ASGIApp, listening: Listening) -> None:
+    def __init__(self, application: ASGIApp, listening: Listening, closing: Callable[[], None]) -> None:
         self._listening = listening
+        self._closing = closing
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application,
@@ -94,3 +98,4 @@ class ReviewServer:
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(timeout=2 * _LONGEST_END_S)
+        self._closing()

@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 
 from bridge.web.passwords import Passwords
 from bridge.web.room import ReviewRoom
+from bridge.workflow.preview import preview
 from bridge.workflow.sessions import SessionPolicy
 from bridge.workflow.store import Store
 from bridge.workflow.users import Role, add_user
@@ -49,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def room(store: Store, tmp_path: Path, clock: Clock) -> ReviewRoom:
     policy = SessionPolicy(idle=timedelta(minutes=30), longest=timedelta(hours=10))
-    return ReviewRoom(store, tmp_path / "data" / "cases", ORIGIN, policy, SETTINGS, QUICK, clock)
+    return ReviewRoom(store, tmp_path / "data" / "cases", ORIGIN, policy, SETTINGS, preview, QUICK, clock)
 
 
 @pytest.fixture
