@@ -26,7 +26,7 @@ from bridge.node.settings import (
 )
 from bridge.node.spool import Spool
 from bridge.node.watched_folder import WatchedFolder
-from bridge.rt.errors import DeliveryFailure, Refusal, StorageFailure
+from bridge.rt.errors import ApprovalRefusal, DeliveryFailure, Refusal, StorageFailure
 from bridge.tps.eclipse import EclipseFolder
 from bridge.workflow import decide, doctor, hand_overs
 from bridge.workflow.decide import Content
@@ -41,6 +41,7 @@ from bridge.workflow.predict import Predicted, predict_files, preference_in
 from bridge.workflow.release import Recipient, approve, approve_file
 from bridge.workflow.service import Service, audited
 from bridge.workflow.sessions import SessionPolicy
+from bridge.workflow.signing import ReleaseRules
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from bridge.workflow.worklist import HandOverLine, hand_over_line
@@ -126,6 +127,9 @@ def _review_server(settings: site.Settings, store: Store) -> AbstractContextMana
         ),
         settings=settings,
         predict_preview=previews,
+        release=ReleaseRules(
+            recipients_of(settings), settings.eclipse.drop_folder is not None, settings.review.two_persons
+        ),
     )
     certificate, key = (None, None) if review.tls is None else (review.tls.certificate, review.tls.key)
     return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key), previews.close)
@@ -274,7 +278,7 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
     Raises
     ------
     ApprovalRefusal
-        See :func:`bridge.workflow.release.approve`.
+        See :func:`bridge.workflow.release.approve`; or two must approve (``two-persons``).
     StorageFailure
         The objectives file cannot be read.
     """
@@ -282,6 +286,11 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
         seen = hashlib.sha256(objectives_file.read_bytes()).hexdigest()
     except OSError as error:
         raise StorageFailure("file-unreadable", f"The objectives cannot be read: {error.strerror}.") from error
+    if settings.review.two_persons:
+        raise ApprovalRefusal(
+            "two-persons",
+            "Two physicists must approve a case here (review.two_persons): each signs in the review room.",
+        )
     store = Store.in_folder(settings.data_dir)
     to_eclipse = settings.eclipse.drop_folder is not None
     with store.transaction() as session:

@@ -309,6 +309,9 @@ class ReviewSettings(Section):
     tls: ReviewTlsSettings | None = Field(description="Certificate for https; null: plain http.")
     session_idle_min: Positive = Field(description="Minutes without a request after which a user is logged out.")
     session_longest_h: Positive = Field(description="Hours after which a user is logged out in any case.")
+    two_persons: bool = Field(
+        description="Whether two physicists must approve a case; then the command line approves none."
+    )
 
 
 class LoggingSettings(Section):

@@ -18,6 +18,7 @@ from bridge.web.errors import error_response
 from bridge.web.guard import GuardedRoute
 from bridge.web.headers import SecurityHeaders
 from bridge.web.login import login_routes
+from bridge.web.objectives import objective_routes
 from bridge.web.previews import preview_routes
 from bridge.web.room import ReviewRoom
 from bridge.web.worklist import worklist_routes
@@ -32,7 +33,14 @@ _REFUSALS = {
 
 def all_routes() -> list[BaseRoute]:
     """Give every route of the review room."""
-    return [*asset_routes(), *login_routes(), *worklist_routes(), *case_data_routes(), *preview_routes()]
+    return [
+        *asset_routes(),
+        *login_routes(),
+        *worklist_routes(),
+        *case_data_routes(),
+        *preview_routes(),
+        *objective_routes(),
+    ]
 
 
 def review_application(room: ReviewRoom, routes: Sequence[BaseRoute] | None = None) -> Starlette:

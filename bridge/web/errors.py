@@ -20,6 +20,7 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
         "page-unknown": 404,
         "method-unknown": 405,
         "body-too-large": 413,
+        "if-match-missing": 428,
         "login-throttled": 429,
         "other-host": 421,
         "internal": 500,

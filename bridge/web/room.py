@@ -17,6 +17,7 @@ from bridge.workflow.opened_case import open_case
 from bridge.workflow.preview import Preview, PreviewRequest
 from bridge.workflow.results import results_of
 from bridge.workflow.sessions import SessionPolicy
+from bridge.workflow.signing import ReleaseRules
 from bridge.workflow.store import Store
 from config.settings import Settings
 
@@ -47,6 +48,8 @@ class ReviewRoom:
         How cases are read and predicted.
     predict_preview
         Predicts a preview; takes seconds.
+    release
+        Who must sign, and who gets what then.
     passwords
         Compares passwords.
     clock
@@ -62,6 +65,7 @@ class ReviewRoom:
     session_policy: SessionPolicy
     settings: Settings
     predict_preview: Callable[[PreviewRequest], Preview]
+    release: ReleaseRules
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = _now
     logins: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))

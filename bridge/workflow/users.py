@@ -43,8 +43,8 @@ def add_user(session: Session, name: str, role: Role, password_hash: str, actor:
     Parameters
     ----------
     name
-        1 to 32 characters a-z, 0-9, dot, hyphen and underscore. Lower case alone, so that two names that look the
-        same are the same: one person must not count as two.
+        1 to 28 characters a-z, 0-9, dot, hyphen and underscore. Lower case alone, so that two names that look the
+        same are the same: one person must not count as two. Two of them fit into the name of an approval.
     password_hash
         With its algorithm and parameters in it.
 
@@ -53,10 +53,10 @@ def add_user(session: Session, name: str, role: Role, password_hash: str, actor:
     AccessRefusal
         Such a name cannot be (``user-name``), or is or was somebody's (``user-exists``).
     """
-    if not re.fullmatch("[a-z0-9][a-z0-9._-]{0,31}", name) or name == audit.SYSTEM:
+    if not re.fullmatch("[a-z0-9][a-z0-9._-]{0,27}", name) or name == audit.SYSTEM:
         raise AccessRefusal(
             "user-name",
-            "A user name has 1 to 32 characters a-z, 0-9, '.', '-' and '_', begins with a letter or digit, and is not "
+            "A user name has 1 to 28 characters a-z, 0-9, '.', '-' and '_', begins with a letter or digit, and is not "
             f"{audit.SYSTEM!r}.",
         )
     if session.get(UserRow, name) is not None:

@@ -10,13 +10,16 @@ from argon2 import PasswordHasher
 from bridge.web.passwords import Passwords
 from bridge.web.room import ReviewRoom
 from bridge.workflow.preview import preview
+from bridge.workflow.release import Recipient
 from bridge.workflow.sessions import SessionPolicy
+from bridge.workflow.signing import ReleaseRules
 from bridge.workflow.store import Store
 from bridge.workflow.users import Role, add_user
 from tests.web.browser import ORIGIN, PASSWORD, Browser
 from tests.web.predicted import SETTINGS
 
 QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+RULES = ReleaseRules((Recipient("tps", ("predicted_plan", "predicted_dose")),), to_eclipse=True, needs_two=False)
 
 
 class Clock:
@@ -50,7 +53,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def room(store: Store, tmp_path: Path, clock: Clock) -> ReviewRoom:
     policy = SessionPolicy(idle=timedelta(minutes=30), longest=timedelta(hours=10))
-    return ReviewRoom(store, tmp_path / "data" / "cases", ORIGIN, policy, SETTINGS, preview, QUICK, clock)
+    return ReviewRoom(store, tmp_path / "data" / "cases", ORIGIN, policy, SETTINGS, preview, RULES, QUICK, clock)
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_thirty_moves_in_a_row_give_the_last_answer_alone() -> None:
         moves = []
         for number in range(1, 30):
             moves.append(pool.submit(newest.ask, "tab", f"move {number}"))
-            until(lambda: newest._asked == number + 1)
+            until(lambda wanted=number + 1: newest._asked == wanted)
         assert {code_of(move) for move in moves[:-1]} == {"superseded"}
         bench.go.set()
         assert moves[-1].result(30) == "answer to move 29"
