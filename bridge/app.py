@@ -282,15 +282,11 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
     StorageFailure
         The objectives file cannot be read.
     """
+    _require_one_is_enough(settings)
     try:
         seen = hashlib.sha256(objectives_file.read_bytes()).hexdigest()
     except OSError as error:
         raise StorageFailure("file-unreadable", f"The objectives cannot be read: {error.strerror}.") from error
-    if settings.review.two_persons:
-        raise ApprovalRefusal(
-            "two-persons",
-            "Two physicists must approve a case here (review.two_persons): each signs in the review room.",
-        )
     store = Store.in_folder(settings.data_dir)
     to_eclipse = settings.eclipse.drop_folder is not None
     with store.transaction() as session:
@@ -307,10 +303,11 @@ def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) ->
     Refusal
         The settings name no drop folder (``no-drop-folder``), or the file holds no objectives.
     ApprovalRefusal
-        See :func:`bridge.workflow.release.approve_file`.
+        See :func:`bridge.workflow.release.approve_file`; or two must approve (``two-persons``).
     StorageFailure
         The file cannot be read.
     """
+    _require_one_is_enough(settings)
     folder = settings.eclipse.drop_folder
     if folder is None:
         raise Refusal("no-drop-folder", "The settings name no folder of the plug-in for Eclipse: eclipse.drop_folder.")
@@ -324,3 +321,12 @@ def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) ->
         row = hand_overs.with_objectives(session, objectives_sha256)
         assert row is not None  # noqa: S101 - owed since the approval above
         return hand_over_line(session, row)
+
+
+def _require_one_is_enough(settings: site.Settings) -> None:
+    """Refuse to approve on the command line where two physicists must (``two-persons``)."""
+    if settings.review.two_persons:
+        raise ApprovalRefusal(
+            "two-persons",
+            "Two physicists must approve here (review.two_persons): each signs the case in the review room.",
+        )

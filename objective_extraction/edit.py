@@ -170,7 +170,7 @@ def _changed(old: Objective, row: ChangedRow) -> Objective:
     origin = old.origin
     if origin.rule != _MANUAL:
         origin = Origin(_MANUAL, origin.predicted_gy, 0.0, f"Set by hand; it was: {origin.sentence}")
-    return replace(old, **new, origin=origin)  # type: ignore[arg-type]
+    return replace(old, **new, origin=origin)
 
 
 def _added(row: NewRow, before: ObjectiveSet, roi_numbers: Mapping[str, int]) -> Objective:

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bridge.cli import app
-from bridge.rt.errors import AccessRefusal, IdentityRefusal
+from bridge.rt.errors import AccessRefusal, ApprovalRefusal, IdentityRefusal
 from bridge.workflow.store import Store
 
 
@@ -55,3 +55,11 @@ def test_a_trail_that_was_altered_does_not_verify(config: Path) -> None:
     store.close()
     with pytest.raises(IdentityRefusal, match="altered at event 1"):
         run(config, "audit", "verify")
+
+
+@pytest.mark.parametrize("command", [["approve", "0" * 12, "--objectives", "x.json"], ["hand-over", "x.json"]])
+def test_where_two_physicists_must_sign_the_command_line_approves_nothing(config: Path, command: list[str]) -> None:
+    config.write_text("data_dir: data\nreview: {two_persons: true}\n")
+    with pytest.raises(ApprovalRefusal) as refused:
+        run(config, *command, "--user", "somebody")
+    assert refused.value.code == "two-persons"

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from bridge.rt.errors import Refusal
 from bridge.web.assets import asset_routes
 from bridge.web.case_data import case_data_routes
+from bridge.web.case_page import case_page_routes
 from bridge.web.errors import error_response
 from bridge.web.guard import GuardedRoute
 from bridge.web.headers import SecurityHeaders
@@ -37,6 +38,7 @@ def all_routes() -> list[BaseRoute]:
         *asset_routes(),
         *login_routes(),
         *worklist_routes(),
+        *case_page_routes(),
         *case_data_routes(),
         *preview_routes(),
         *objective_routes(),

@@ -104,7 +104,7 @@ def encode_mask(mask: Mask) -> EncodedVolume:
 
 def _encode(volume: Volume, dtype: DTypeLike, unit: str, step: float, per_unit: float) -> EncodedVolume:
     rounded = np.rint(volume.values.astype(np.float64) * per_unit)
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
+    limits = np.iinfo(dtype)
     low, high = float(rounded.min()), float(rounded.max())
     if low < limits.min or high > limits.max:
         raise Refusal(

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from bridge.rt.errors import AccessRefusal
 from bridge.workflow.users import Role, User
 
-__all__ = ["Permission", "require"]
+__all__ = ["Permission", "may", "require"]
 
 
 class Permission(StrEnum):
@@ -32,9 +32,14 @@ _GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
 )
 
 
+def may(user: User, permission: Permission) -> bool:
+    """Tell if the role of a user covers something."""
+    return permission is Permission.PUBLIC or permission in _GRANTED[user.role]
+
+
 def require(user: User, permission: Permission) -> None:
     """Refuse what the role of a user does not cover (``role-too-low``)."""
-    if permission is not Permission.PUBLIC and permission not in _GRANTED[user.role]:
+    if not may(user, permission):
         raise AccessRefusal(
             "role-too-low",
             f"A {user.role.value} may not {permission.value}. Ask somebody who may, or for another role.",
