@@ -25,7 +25,7 @@ def run(config: Path, *arguments: str, stdin: str = "") -> str:
 
 
 def test_users_are_added_listed_and_disabled(config: Path) -> None:
-    password = "a long sentence is best\n"
+    password = "a long sentence is best\n"  # noqa: S105 - of no real person
     assert "no users" in run(config, "users", "list")
     run(config, "users", "add", "m.curie", "--role", "physicist", "--password-stdin", stdin=password)
     run(config, "users", "add", "l.meitner", "--role", "viewer", stdin=password * 2)
