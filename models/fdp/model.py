@@ -151,24 +151,31 @@ class PreparedFdp:
         """Propose the dose for a preference."""
         weights, hi_difference, findings = self._wish(preference)
         dose, spread = self._propose(hi_difference, weights)
-        aligned = AlignedAxes.of(self.anatomy.grid)
-        highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
-        body = self.anatomy.body.values
         factor = np.float32(self.model.parameters.spread_factor)
-        # between voxels a spline may dip below zero
-        dose_gy = np.maximum(aligned.spline_back(dose, self.frame.axes), 0.0) * highest_gy * body
-        spread_gy = np.maximum(aligned.spline_back(spread * factor, self.frame.axes), 0.0) * highest_gy * body
-        return Estimate(dose_gy, self.findings + findings, spread_gy)
+        return Estimate(self._on_grid_gy(dose), self.findings + findings, self._on_grid_gy(spread * factor))
 
     @cached_property
     def neutral_hi(self) -> float:
-        """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish."""
+        """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish.
+
+        On the patient's grid, where a wish is read off: a small target's index in the frame is another one.
+        """
         dose, _ = self._propose(0.0, {})
-        high = self.channels[CHANNELS.index("target_high")]
+        levels_gy = self.anatomy.target_levels_gy
+        highest = [name for name, level_gy in levels_gy.items() if level_gy == max(levels_gy.values())]
+        high = np.maximum.reduce([self.anatomy.masks[name].values for name in highest])
         # of a target thinner than half a voxel the fullest voxels count, as they do for the frame
-        inside = dose[high >= min(0.5, float(high.max()))]
+        inside = self._on_grid_gy(dose)[high >= min(0.5, float(high.max()))]
         d98, d50, d2 = np.percentile(inside, (2, 50, 98))
         return float((d2 - d98) / d50)
+
+    def _on_grid_gy(self, values: VoxelArray) -> VoxelArray:
+        """Bring values of the frame, over the highest level, to the patient's grid."""
+        aligned = AlignedAxes.of(self.anatomy.grid)
+        highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
+        # between voxels a spline may dip below zero
+        positive = np.maximum(aligned.spline_back(values, self.frame.axes), 0.0)
+        return np.asarray(positive * highest_gy * self.anatomy.body.values, dtype=np.float32)
 
     def _wish(self, preference: Preference) -> tuple[dict[str, float], float, tuple[Finding, ...]]:
         """Turn a preference into organ weights and a difference of the homogeneity, held within what was trained."""
