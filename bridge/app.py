@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from bridge.node.settings import (
 )
 from bridge.node.spool import Spool
 from bridge.node.watched_folder import WatchedFolder
-from bridge.rt.errors import DeliveryFailure, Refusal, StorageFailure
+from bridge.rt.errors import ApprovalRefusal, DeliveryFailure, Refusal, StorageFailure
 from bridge.tps.eclipse import EclipseFolder
 from bridge.workflow import decide, doctor, hand_overs
 from bridge.workflow.decide import Content
@@ -39,6 +40,8 @@ from bridge.workflow.optimize import Optimized, plan_files
 from bridge.workflow.predict import Predicted, predict_files, preference_in
 from bridge.workflow.release import Recipient, approve, approve_file
 from bridge.workflow.service import Service, audited
+from bridge.workflow.sessions import SessionPolicy
+from bridge.workflow.signing import ReleaseRules
 from bridge.workflow.store import Store
 from bridge.workflow.worker import Worker
 from bridge.workflow.worklist import HandOverLine, hand_over_line
@@ -84,7 +87,7 @@ def build_service(settings: site.Settings) -> Service:
     worker = Worker(store, settings, cases_folder(settings), recipients_of(settings) if automatic else None)
     ledger = SqlDeliveryLedger(store, destinations_of(settings))
     on_event = partial(audited, store)
-    doors: list[StorageScp | WatchedFolder] = [
+    doors: list[AbstractContextManager[object]] = [
         StorageScp(scp, spool, intake.on_stored, on_event) for scp in _scp_settings(settings)
     ]
     folder = settings.watched_folder.path
@@ -95,12 +98,41 @@ def build_service(settings: site.Settings) -> Service:
             max_object_bytes=int(settings.node.max_object_mb * _BYTES_PER_MB),
         )
         doors.append(WatchedFolder(folder, spool, watch, intake.on_stored, on_event))
+    if settings.review.enabled:
+        doors.append(_review_server(settings, store))
     courier = Courier(ledger, sender_of(settings), lambda: datetime.now(UTC), retry_policy_of(settings))
     couriers: list[Callable[[], object]] = [courier.run_once]
     if settings.eclipse.drop_folder is not None:
         to_eclipse, from_eclipse = _eclipse(settings, store, settings.eclipse.drop_folder)
         couriers += [to_eclipse.run_once, from_eclipse.run_once]
-    return Service(settings.data_dir, store, spool, intake, worker, couriers, tuple(doors))
+    return Service(settings.data_dir, store, spool, intake, worker, couriers, doors)
+
+
+def _review_server(settings: site.Settings, store: Store) -> AbstractContextManager[object]:
+    # only who opens the review room needs what serves it
+    from bridge.web.application import review_application
+    from bridge.web.preview_process import PreviewProcess
+    from bridge.web.room import ReviewRoom
+    from bridge.web.server import Listening, ReviewServer
+
+    review = settings.review
+    scheme = "http" if review.tls is None else "https"
+    previews = PreviewProcess()
+    room = ReviewRoom(
+        store=store,
+        cases_folder=cases_folder(settings),
+        origin=review.origin or f"{scheme}://{review.host}:{review.port}",
+        session_policy=SessionPolicy(
+            idle=timedelta(minutes=review.session_idle_min), longest=timedelta(hours=review.session_longest_h)
+        ),
+        settings=settings,
+        predict_preview=previews,
+        release=ReleaseRules(
+            recipients_of(settings), settings.eclipse.drop_folder is not None, settings.review.two_persons
+        ),
+    )
+    certificate, key = (None, None) if review.tls is None else (review.tls.certificate, review.tls.key)
+    return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key), previews.close)
 
 
 def _eclipse(settings: site.Settings, store: Store, folder: Path) -> tuple[EclipseCourier, EclipseAnswers]:
@@ -246,10 +278,11 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
     Raises
     ------
     ApprovalRefusal
-        See :func:`bridge.workflow.release.approve`.
+        See :func:`bridge.workflow.release.approve`; or two must approve (``two-persons``).
     StorageFailure
         The objectives file cannot be read.
     """
+    _require_one_is_enough(settings)
     try:
         seen = hashlib.sha256(objectives_file.read_bytes()).hexdigest()
     except OSError as error:
@@ -270,10 +303,11 @@ def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) ->
     Refusal
         The settings name no drop folder (``no-drop-folder``), or the file holds no objectives.
     ApprovalRefusal
-        See :func:`bridge.workflow.release.approve_file`.
+        See :func:`bridge.workflow.release.approve_file`; or two must approve (``two-persons``).
     StorageFailure
         The file cannot be read.
     """
+    _require_one_is_enough(settings)
     folder = settings.eclipse.drop_folder
     if folder is None:
         raise Refusal("no-drop-folder", "The settings name no folder of the plug-in for Eclipse: eclipse.drop_folder.")
@@ -287,3 +321,12 @@ def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) ->
         row = hand_overs.with_objectives(session, objectives_sha256)
         assert row is not None  # noqa: S101 - owed since the approval above
         return hand_over_line(session, row)
+
+
+def _require_one_is_enough(settings: site.Settings) -> None:
+    """Refuse to approve on the command line where two physicists must (``two-persons``)."""
+    if settings.review.two_persons:
+        raise ApprovalRefusal(
+            "two-persons",
+            "Two physicists must approve here (review.two_persons): each signs the case in the review room.",
+        )

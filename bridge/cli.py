@@ -15,11 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from bridge import __version__
+from bridge.cli_audit import audit_app
 from bridge.cli_eclipse import hand_over, show_hand_over
 from bridge.cli_library import library_app
 from bridge.cli_models import evaluate, models_app, train_app
 from bridge.cli_plan import demo, plan
 from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, table, write_json
+from bridge.cli_users import users_app
 from bridge.rt.errors import BridgeError, Refusal
 from config.errors import ConfigError
 from config.load import load_settings
@@ -39,6 +41,8 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(library_app, name="library")
+app.add_typer(users_app, name="users")
+app.add_typer(audit_app, name="audit")
 app.command()(evaluate)
 app.command()(demo)
 app.command()(plan)

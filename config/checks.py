@@ -12,10 +12,12 @@ from config.structure_names import StructureNames, contradiction
 
 __all__ = ["cross_check"]
 
+_THIS_COMPUTER = ("127.0.0.1", "::1", "localhost")
+
 
 def cross_check(settings: Settings) -> list[Problem]:
     """Give every contradiction between settings."""
-    return [*_places(settings), *_timers(settings), *_names(settings)]
+    return [*_places(settings), *_review(settings), *_timers(settings), *_names(settings)]
 
 
 def _places(settings: Settings) -> Iterator[Problem]:
@@ -32,6 +34,14 @@ def _places(settings: Settings) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Problem(f"destinations[{index}].name", f"{name!r} names another destination already")
+
+
+def _review(settings: Settings) -> Iterator[Problem]:
+    review = settings.review
+    if review.tls is None and review.host not in _THIS_COMPUTER:
+        yield Problem("review.tls", f"is needed: {review.host} is seen from elsewhere, and passwords would be readable")
+    if review.tls is not None and review.origin is not None and not review.origin.startswith("https://"):
+        yield Problem("review.origin", f"{review.origin} is not https, but review.tls is set")
 
 
 def _inside(path: Path, folder: Path) -> bool:

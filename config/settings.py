@@ -41,6 +41,8 @@ __all__ = [
     "PrescriptionSettings",
     "PrioritySettings",
     "ReleaseSettings",
+    "ReviewSettings",
+    "ReviewTlsSettings",
     "RingSettings",
     "RtdoseSettings",
     "Settings",
@@ -287,6 +289,31 @@ class LabelSettings(Section):
     )
 
 
+class ReviewTlsSettings(Section):
+    """Certificate of the review room."""
+
+    certificate: SitePath = Field(description="PEM file with our certificate chain.")
+    key: SitePath = Field(description="PEM file with our private key, readable by the service only.")
+
+
+class ReviewSettings(Section):
+    """The review room, where people look at cases and approve them in a browser."""
+
+    enabled: bool = Field(description="Whether `serve` opens it.")
+    host: Host = Field(description="Address to listen on; any but this computer's own needs TLS.")
+    port: Port = Field(description="TCP port to listen on.")
+    origin: Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")] | None = Field(
+        description="How browsers reach it, as https://review.example.org; null: made of host and port. "
+        "Requests to or from anywhere else are refused."
+    )
+    tls: ReviewTlsSettings | None = Field(description="Certificate for https; null: plain http.")
+    session_idle_min: Positive = Field(description="Minutes without a request after which a user is logged out.")
+    session_longest_h: Positive = Field(description="Hours after which a user is logged out in any case.")
+    two_persons: bool = Field(
+        description="Whether two physicists must approve a case; then the command line approves none."
+    )
+
+
 class LoggingSettings(Section):
     """The log on stderr. It never holds patient names."""
 
@@ -308,6 +335,7 @@ class Settings(Section):
     eclipse: EclipseSettings = Field(description="The hand-over to the plug-in for Eclipse.")
     delivery: DeliverySettings = Field(description="Repeated attempts to deliver.")
     release: ReleaseSettings = Field(description="When results leave the bridge.")
+    review: ReviewSettings = Field(description="The review room.")
     prediction: PredictionSettings = Field(description="What is predicted.")
     prescription: PrescriptionSettings = Field(description="Prescriptions where the case has none.")
     structure_names: StructureNameSettings = Field(description="The site's own structure names.")

@@ -10,7 +10,8 @@
     │   ├── StructureRefusal        structures missing, ambiguous or empty where they are needed
     │   ├── PrescriptionRefusal     prescription levels missing or contradictory
     │   ├── ModelRefusal            a model, card, preference or prediction that cannot be trusted
-    │   └── ApprovalRefusal         something not approved, or changed since it was
+    │   ├── ApprovalRefusal         something not approved, or changed since it was
+    │   └── AccessRefusal           somebody who did not show who he is, or may not do what he asked
     └── Failure                 the world did not cooperate: trying again may help
         ├── StorageFailure          disk or database
         └── DeliveryFailure         a peer that could not be reached or did not accept
@@ -24,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 __all__ = [
+    "AccessRefusal",
     "ApprovalRefusal",
     "BridgeError",
     "DeliveryFailure",
@@ -109,6 +111,10 @@ class ModelRefusal(Refusal):
 
 class ApprovalRefusal(Refusal):
     """Something that is not approved, or has changed since it was."""
+
+
+class AccessRefusal(Refusal):
+    """Somebody who did not show who he is, or may not do what he asked."""
 
 
 class Failure(BridgeError):

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from bridge.rt.errors import IdentityRefusal
 from bridge.workflow.schema import AuditRow
 
-__all__ = ["SYSTEM", "append", "verify"]
+__all__ = ["SYSTEM", "append", "newest_sha256", "verify"]
 
 SYSTEM = "bridge"
 """Actor of what happens without a person."""
@@ -56,6 +56,12 @@ def verify(session: Session) -> int:
             raise IdentityRefusal("audit-broken", f"The audit trail was altered at event {count}.", event=count)
         previous = row.sha256
     return count
+
+
+def newest_sha256(session: Session) -> str:
+    """Give the hash of the newest event: kept elsewhere, it shows also whether events were cut off at the end."""
+    last = session.scalars(select(AuditRow).order_by(AuditRow.id.desc()).limit(1)).first()
+    return last.sha256 if last else _START
 
 
 def _hash(row: AuditRow) -> str:

@@ -5,8 +5,10 @@
     waiting ──> queued ──> running ──> review ──> delivering ──> delivered
        │          ^           │  └──────────────────^   (release without approval, when the site says so)
        └─> refused┘           └─> refused | failed
+                                       review <──> rejected
 
-A refused or waiting case moves again by itself when what it lacked arrives.
+A refused or waiting case moves again by itself when what it lacked arrives. A rejected or delivered case comes back to
+review when somebody edits its objectives.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class CaseState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     REVIEW = "review"
+    REJECTED = "rejected"
     DELIVERING = "delivering"
     DELIVERED = "delivered"
     REFUSED = "refused"
@@ -109,7 +112,9 @@ def set_state(session: Session, case_id: str, state: CaseState, reason: str, act
         row.state, row.reason, row.updated_utc = state.value, reason, datetime.now(UTC)
         session.flush()
         audit.append(session, actor, f"case-{state.value}", row.id, reason=reason)
-        logger.info("case %s %s: %s", row.id, state.value, reason)
+        # what a person typed may hold a name, and the log goes further than the database
+        logged = f"see the audit trail ({actor})" if state is CaseState.REJECTED else reason
+        logger.info("case %s %s: %s", row.id, state.value, logged)
 
 
 def get_case(session: Session, case_id: str) -> CaseView:

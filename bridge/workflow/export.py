@@ -28,6 +28,7 @@ from bridge.workflow.whole_folder import whole_folder
 from config.settings import Settings
 from models.card import ModelCard
 from objective_extraction.eclipse_template import template_findings, write_template
+from objective_extraction.edit import is_edited
 from objective_extraction.objective_json import write_objective_set
 from objective_extraction.objective_set import ObjectiveSet, canonical_json
 from objective_extraction.objectives import (
@@ -41,6 +42,7 @@ from objective_extraction.objectives import (
 __all__ = [
     "ARTIFACT_FILES",
     "export_case",
+    "exported_uid",
     "metrics_of",
     "objective_rows",
     "plan_metrics",
@@ -129,7 +131,7 @@ def plan_metrics(case: PatientCase, dvhs: Sequence[Dvh], prescription: Prescript
 def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[str, str]:
     """Write RTDOSE and RTPLAN and give their UIDs."""
     identity, provenance = result.case.identity, result.provenance
-    uids = {kind: predicted_uid(provenance, kind) for kind in ("predicted_dose", "predicted_plan")}
+    uids = {kind: exported_uid(result.objectives, kind) for kind in ("predicted_dose", "predicted_plan")}
     write_rtplan(
         identity,
         dose_references(result.objectives).references,
@@ -138,7 +140,7 @@ def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[s
         fractions=result.objectives.prescription.fractions,
         frame_of_reference_uid=result.prediction.dose.grid.frame_of_reference_uid,
         sop_instance_uid=uids["predicted_plan"],
-        series_instance_uid=predicted_uid(provenance, "plan series"),
+        series_instance_uid=exported_uid(result.objectives, "plan series"),
         path=folder / ARTIFACT_FILES["predicted_plan"],
     )
     write_rtdose(
@@ -148,11 +150,20 @@ def _write_dicom(result: CaseResult, folder: Path, settings: Settings) -> dict[s
         plan_uid=uids["predicted_plan"],
         bits=settings.rtdose.bits,
         sop_instance_uid=uids["predicted_dose"],
-        series_instance_uid=predicted_uid(provenance, "dose series"),
+        series_instance_uid=exported_uid(result.objectives, "dose series"),
         path=folder / ARTIFACT_FILES["predicted_dose"],
         label=settings.labels.dose_series,
     )
     return uids
+
+
+def exported_uid(objectives: ObjectiveSet, kind: str) -> str:
+    """Give the UID of an object that is exported with objectives: another one where a person changed them.
+
+    The plan holds the objectives, and the dose names the plan: two contents never go under one UID.
+    """
+    uid = predicted_uid(objectives.provenance, kind)
+    return derived_uid(uid, objectives.sha256) if is_edited(objectives) else uid
 
 
 def predicted_uid(provenance: Provenance, kind: str) -> str:

@@ -20,7 +20,7 @@ from bridge.tps.dose_references import dose_references
 from bridge.tps.plan_case import PlannedCase, plan_case
 from bridge.tps.receipt import Receipt
 from bridge.tps.same_case import require_same_case
-from bridge.workflow.export import plan_metrics, predicted_uid, sha256_of, write_json
+from bridge.workflow.export import exported_uid, plan_metrics, sha256_of, write_json
 from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import measure
 from bridge.workflow.predict import dvh_policy, prepared_case
@@ -155,7 +155,7 @@ def _write_dicom(
         path=folder / PLAN_FILES["optimized_plan"],
         beams=planned.beams,
         # the plan of the predicted dose carries the same objectives, and is where this one comes from
-        predecessor_uid=predicted_uid(objectives.provenance, "predicted_plan") if is_predicted else None,
+        predecessor_uid=exported_uid(objectives, "predicted_plan") if is_predicted else None,
         remark=f"{planned.engine}; objectives sha256 {objectives.sha256}",
     )
     write_rtdose(

@@ -17,6 +17,8 @@ from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.approved import approved_objectives
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.jobs import Artifact, result_folder
+from bridge.workflow.results import CaseResults
+from bridge.workflow.revisions import require_unedited
 from bridge.workflow.schema import DeliveryRow
 from objective_extraction.approval import Approval
 from objective_extraction.objective_json import objective_set_from_json
@@ -60,8 +62,8 @@ def approve(
     Raises
     ------
     ApprovalRefusal
-        Nobody is named, the case is not in review, its files changed since they were made, or the approver saw other
-        objectives.
+        Nobody is named, the case is not in review, its objectives were edited or its files changed since they were
+        made, or the approver saw other objectives.
     Refusal
         The objectives are to be handed over and are none.
     """
@@ -74,6 +76,7 @@ def approve(
         )
     job, artifacts = done
     folder = result_folder(cases_folder, job)
+    require_unedited(session, CaseResults(job, artifacts, folder))
     require_unchanged(folder, artifacts, case_id)
     hashes = {artifact.kind: artifact.sha256 for artifact in artifacts}
     if hashes["objectives"] != objectives_sha256:

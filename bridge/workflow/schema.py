@@ -21,6 +21,10 @@ __all__ = [
     "InstanceRow",
     "JobRow",
     "ReimportRow",
+    "RevisionRow",
+    "SessionRow",
+    "SignatureRow",
+    "UserRow",
     "UtcDateTime",
 ]
 
@@ -187,6 +191,58 @@ class AnswerRow(Base):
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
     taken_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RevisionRow(Base):
+    """Objectives of a prediction as somebody changed them; the unique key lets only one follow each."""
+
+    __tablename__ = "revisions"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    number: Mapped[int] = mapped_column(Integer)
+    author: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    changes: Mapped[list[str]] = mapped_column(JSON)
+    document: Mapped[str] = mapped_column(Text)
+    objectives_sha256: Mapped[str] = mapped_column(String(64))
+
+
+class SignatureRow(Base):
+    """One person's approval of exactly the files of one job; it takes all that are needed to release them."""
+
+    __tablename__ = "signatures"
+    __table_args__ = (UniqueConstraint("job_id", "user_name"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    user_name: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    signed_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    statement: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class UserRow(Base):
+    """One person who may log in; never deleted, so that a name in the audit trail stays that person's."""
+
+    __tablename__ = "users"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password_hash: Mapped[str] = mapped_column(Text)
+    is_disabled: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SessionRow(Base):
+    """One browser that somebody logged in with; the token itself is known to that browser alone."""
+
+    __tablename__ = "sessions"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_name: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    opened_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_utc: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AuditRow(Base):

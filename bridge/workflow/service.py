@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
 from bridge.node.events import NodeEvent
-from bridge.node.scp import StorageScp
 from bridge.node.spool import Spool
-from bridge.node.watched_folder import WatchedFolder
 from bridge.rt.errors import DeliveryFailure, StorageFailure
 from bridge.workflow import audit
 from bridge.workflow.intake import Intake
@@ -44,7 +42,7 @@ class Service:
         What speaks to the world outside, again and again, each in a thread of its own: a slow destination or share must
         hold up neither a prediction nor another courier.
     doors
-        Network and watched folder.
+        Network, watched folder and review room, each open while its context is.
     """
 
     def __init__(
@@ -55,7 +53,7 @@ class Service:
         intake: Intake,
         worker: Worker,
         couriers: Sequence[Callable[[], object]],
-        doors: tuple[StorageScp | WatchedFolder, ...],
+        doors: Sequence[AbstractContextManager[object]],
     ) -> None:
         self._data_folder = data_folder
         self._store = store
@@ -96,7 +94,7 @@ class Service:
         self._store.close()
 
     @staticmethod
-    def _open(stack: ExitStack, door: StorageScp | WatchedFolder) -> None:
+    def _open(stack: ExitStack, door: AbstractContextManager[object]) -> None:
         try:
             stack.enter_context(door)
         except OSError as error:

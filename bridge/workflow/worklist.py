@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from bridge.workflow.cases import list_cases
+from bridge.workflow.cases import CaseView, list_cases
 from bridge.workflow.deliveries import deliveries_of
 from bridge.workflow.hand_overs import answers_of, hand_overs_of
 from bridge.workflow.reimport import reimports_of
@@ -23,6 +23,7 @@ __all__ = [
     "WorklistRow",
     "hand_over_line",
     "worklist",
+    "worklist_row",
 ]
 
 
@@ -75,6 +76,7 @@ class WorklistRow:
     structure_set_uid: str | None
     state: str
     reason: str
+    created_utc: datetime
     updated_utc: datetime
     deliveries: tuple[DeliveryLine, ...]
     reimports: tuple[ReimportLine, ...] = ()
@@ -82,31 +84,33 @@ class WorklistRow:
 
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
-        return {**asdict(self), "updated_utc": self.updated_utc.isoformat()}
+        times = {"created_utc": self.created_utc.isoformat(), "updated_utc": self.updated_utc.isoformat()}
+        return {**asdict(self), **times}
 
 
 def worklist(store: Store) -> Sequence[WorklistRow]:
     """Give all cases, newest first."""
     with store.transaction() as session:
-        return [
-            WorklistRow(
-                case_id=case.id,
-                study_instance_uid=case.study_instance_uid,
-                structure_set_uid=case.structure_set_uid,
-                state=case.state.value,
-                reason=case.reason,
-                updated_utc=case.updated_utc,
-                deliveries=tuple(
-                    DeliveryLine(row.destination, row.sop_instance_uid, row.state, len(row.attempts_utc), row.message)
-                    for row in deliveries_of(session, case.id)
-                ),
-                reimports=tuple(
-                    ReimportLine(row.dose_uid, row.state, row.message) for row in reimports_of(session, case.id)
-                ),
-                hand_overs=tuple(hand_over_line(session, row) for row in hand_overs_of(session, case.id)),
-            )
-            for case in list_cases(session)
-        ]
+        return [worklist_row(session, case) for case in list_cases(session)]
+
+
+def worklist_row(session: Session, case: CaseView) -> WorklistRow:
+    """Give one case with what was delivered, handed over and came back."""
+    return WorklistRow(
+        case_id=case.id,
+        study_instance_uid=case.study_instance_uid,
+        structure_set_uid=case.structure_set_uid,
+        state=case.state.value,
+        reason=case.reason,
+        created_utc=case.created_utc,
+        updated_utc=case.updated_utc,
+        deliveries=tuple(
+            DeliveryLine(row.destination, row.sop_instance_uid, row.state, len(row.attempts_utc), row.message)
+            for row in deliveries_of(session, case.id)
+        ),
+        reimports=tuple(ReimportLine(row.dose_uid, row.state, row.message) for row in reimports_of(session, case.id)),
+        hand_overs=tuple(hand_over_line(session, row) for row in hand_overs_of(session, case.id)),
+    )
 
 
 def hand_over_line(session: Session, row: HandOverRow) -> HandOverLine:

@@ -2,8 +2,7 @@
 
 The steps make a parabola in as many dimensions as there are beamlets (limited-memory BFGS in its compact form: Byrd,
 Nocedal and Schnabel, Math Prog 63:129, 1994). Its lowest point is sought among fluences that are not negative: a
-function that takes long to evaluate deserves as much (Schmidt et al., AISTATS 2009, PMLR 5:456). Steps that know of the
-bounds only when they run into them are a third more.
+function that takes long to evaluate deserves as much (Schmidt et al., AISTATS 2009, PMLR 5:456).
 """
 
 from __future__ import annotations

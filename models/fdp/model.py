@@ -151,28 +151,33 @@ class PreparedFdp:
         """Propose the dose for a preference."""
         weights, hi_difference, findings = self._wish(preference)
         dose, spread = self._propose(hi_difference, weights)
-        aligned = AlignedAxes.of(self.anatomy.grid)
-        highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
-        body = self.anatomy.body.values
         factor = np.float32(self.model.parameters.spread_factor)
-        # between voxels a spline may dip below zero
-        dose_gy = np.maximum(aligned.spline_back(dose, self.frame.axes), 0.0) * highest_gy * body
-        spread_gy = np.maximum(aligned.spline_back(spread * factor, self.frame.axes), 0.0) * highest_gy * body
+        dose_gy, spread_gy = (self._on_grid_gy(values) * self.anatomy.body.values for values in (dose, spread * factor))
         return Estimate(dose_gy, self.findings + findings, spread_gy)
 
     @cached_property
     def neutral_hi(self) -> float:
-        """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish."""
+        """Homogeneity index (D2 - D98) / D50 (ICRU 83) of the highest target without a wish.
+
+        On the patient's grid, where a wish is read off: a small target's index in the frame is another one.
+        """
         dose, _ = self._propose(0.0, {})
+        levels_gy = self.anatomy.target_levels_gy
+        highest = [name for name, level_gy in levels_gy.items() if level_gy == max(levels_gy.values())]
+        # where a target crosses the skin there is no dose, and no plan that is homogeneous in the air
+        body = self.anatomy.body.values
+        high = np.minimum(np.maximum.reduce([self.anatomy.masks[name].values for name in highest]), body)
         # of a target thinner than half a voxel the fullest voxels count, as they do for the frame
-        inside = dose[self._highest >= min(0.5, float(self._highest.max()))]
+        inside = self._on_grid_gy(dose)[high >= min(0.5, float(high.max()))]
         d98, d50, d2 = np.percentile(inside, (2, 50, 98))
         return float((d2 - d98) / d50)
 
-    @property
-    def _highest(self) -> VoxelArray:
-        """Give the parts of the frame's voxels that the highest target fills."""
-        return self.channels[CHANNELS.index("target_high")]
+    def _on_grid_gy(self, values: VoxelArray) -> VoxelArray:
+        """Bring values of the frame, over the highest level, to the patient's grid, whatever lies there."""
+        aligned = AlignedAxes.of(self.anatomy.grid)
+        highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
+        # between voxels a spline may dip below zero
+        return np.asarray(np.maximum(aligned.spline_back(values, self.frame.axes), 0.0) * highest_gy, dtype=np.float32)
 
     def _wish(self, preference: Preference) -> tuple[dict[str, float], float, tuple[Finding, ...]]:
         """Turn a preference into organ weights and a difference of the homogeneity, held within what was trained."""
@@ -191,7 +196,7 @@ class PreparedFdp:
                 findings.append(Finding("preference-limited", "warning", message, {"roi": organ}))
         if preference.hi is None:
             return weights, 0.0, tuple(findings)
-        if self._highest.max() < 0.5:  # the network spreads the doses of voxels that are in it by half
+        if self.channels[CHANNELS.index("target_high")].max() < 0.5:  # the network spreads the doses of voxels that are in it by half
             message = "The highest target is thinner than half a voxel of the model: no wish can make it homogeneous."
             findings.append(Finding("preference-limited", "warning", message))
         steps = (preference.hi - self.neutral_hi) / HI_UNIT

@@ -206,3 +206,20 @@ def test_the_example_is_valid() -> None:
     settings = load_settings(Path(__file__).parents[2] / "config" / "example.yaml")
     assert [peer.ae_title for peer in settings.node.peers] == ["ECLIPSE_DB", "CT_EXPORT"]
     assert settings.prescription.levels["PTV_(Mid|Int).*"] == 63.0
+
+
+@pytest.mark.parametrize(
+    ("review", "path"),
+    [
+        ("{host: 0.0.0.0}", "review.tls"),
+        ("{host: 192.0.2.1}", "review.tls"),
+        ("{origin: 'http://review.example.org', tls: {certificate: c.pem, key: k.pem}}", "review.origin"),
+        ("{origin: 'https://review.example.org/room'}", "review.origin"),
+    ],
+)
+def test_a_review_room_that_would_send_passwords_in_the_open_is_refused(tmp_path: Path, review: str, path: str) -> None:
+    file = tmp_path / "bridge.yaml"
+    file.write_text(f"review: {review}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(file)
+    assert [problem.path for problem in refused.value.problems] == [path]

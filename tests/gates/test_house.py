@@ -70,7 +70,7 @@ def test_constraints_pin_what_the_project_asks_for() -> None:
     assert [line for line in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line)] == []
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in pins}
     wanted = [*PYPROJECT["project"]["dependencies"]]
-    for extra in ("cpu", "report", "dev"):
+    for extra in ("cpu", "report", "web", "dev"):
         wanted += PYPROJECT["project"]["optional-dependencies"][extra]
     names = {re.split(r"[^A-Za-z0-9_.-]", name)[0].lower().replace("_", "-") for name in wanted}
     assert names - pinned == set()

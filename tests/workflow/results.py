@@ -17,6 +17,7 @@ FILES = {
     "predicted_plan": "rtplan.dcm",
     "objectives": "objectives.json",
     "report": "report.html",
+    "result": "result.json",
 }
 
 

@@ -7,19 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bridge.rt.arrays import VoxelArray
-from models.fdp.channels import CHANNELS, ORGANS
+from bridge.rt.case import Anatomy
+from models.fdp.channels import ORGANS
 from models.fdp.condition import HI_UNIT
-from models.fdp.frame import BOX
+from models.fdp.frame import BOX, frame_of
 from models.preference import NEUTRAL, Preference
 from tests.models.fdp import anatomies
 from tests.models.fdp.anatomies import (
+    CENTRE_MM,
     Box,
     patient,
+    patient_grid,
 )
 from tests.models.fdp.known_networks import (
     HI,
     PAROTID_L,
+    Answer,
     KnownNetworks,
     prepared,
     usual_prepared,
@@ -84,31 +87,52 @@ class TestWishes:
         )  # fmt: skip
 
 
-def striped(channels: VoxelArray, condition: VoxelArray, number: int) -> VoxelArray:
-    """In the high target 0.9, 1.0 and 1.05 in equal layers of rows, whatever the wish."""
-    y = np.arange(BOX[1])[:, None] % 3
-    values = np.choose(y, np.array([0.9, 1.0, 1.05], dtype=np.float32)[:, None, None])
-    return np.asarray(np.broadcast_to(values, BOX) * (channels[CHANNELS.index("target_high")] > 0), dtype=np.float32)
+def ramp(anatomy: Anatomy, axis: int, step: float) -> Answer:
+    """A dose that rises by ``step`` every 4 mm along an axis (z, y, x), and is 1 in the middle of the high target.
+
+    Splines reproduce it. In n layers of voxels of 4 mm the index is (n - 1) steps: a layer holds more than 2 %.
+    """
+    centre_mm = CENTRE_MM[2 - axis] + np.mean(anatomies.HIGH[2 - axis])
+    along = 1.0 + step * (frame_of(anatomy).axes[axis].centres_mm - centre_mm) / 4.0
+    shape = [-1 if number == axis else 1 for number in range(3)]
+    values = np.broadcast_to(along.astype(np.float32).reshape(shape), BOX)
+    return lambda *_: values
+
+
+def usual_ramp() -> Answer:
+    """Of the usual patient: ten layers along y, so that the neutral index is 0.15."""
+    return ramp(anatomies.patient(), 1, 0.15 / 9)
 
 
 class TestHomogeneity:
-    """The neutral index of :func:`striped` is (1.05 - 0.9) / 1.0 = 0.15."""
-
     def test_neutral_is_d2_less_d98_over_d50_of_the_highest_target(self) -> None:
         targets: dict[str, tuple[float, Box]] = {"PTV": (70.0, ((12, 44), (-24, 24), (-32, 32)))}
-        assert prepared(KnownNetworks(striped), patient(targets=targets)).neutral_hi == pytest.approx(0.15, abs=1e-6)
+        anatomy = patient(targets=targets)
+        networks = KnownNetworks(ramp(anatomy, 1, 0.01))
+        assert prepared(networks, anatomy).neutral_hi == pytest.approx(0.11, abs=1e-5)
+
+    def test_it_is_that_of_the_patients_own_voxels(self) -> None:
+        """Eight layers of 8 mm have 56 mm between the middles of the first and the last; sixteen of 4 mm have 60."""
+        anatomy = patient(
+            patient_grid(spacing_mm=(8.0, 8.0, 8.0)), targets={"PTV": (70.0, ((16, 40), (-32, 32), (-32, 32)))}
+        )
+        networks = KnownNetworks(ramp(anatomy, 1, 0.01))
+        assert prepared(networks, anatomy).neutral_hi == pytest.approx(0.14, abs=1e-5)
 
     def test_the_other_targets_do_not_count(self) -> None:
-        """A dose of the levels is the same in all of the high target's whole voxels, and 0.8 in the other."""
+        """Along x, where the other one lies beside it, the high target has eight layers."""
+        networks = KnownNetworks(ramp(anatomies.patient(), 2, 0.01))
+        assert usual_prepared(networks).neutral_hi == pytest.approx(0.07, abs=1e-5)
 
-        def levels(channels: VoxelArray, *_: object) -> VoxelArray:
-            return np.where(channels[CHANNELS.index("target_high")] > 0, 1.0, 0.8).astype(np.float32)
-
-        assert usual_prepared(KnownNetworks(levels)).neutral_hi == pytest.approx(0.0, abs=1e-6)
+    def test_what_of_the_target_lies_in_the_air_does_not_count(self) -> None:
+        """The skin runs through the ten layers along y: six lie behind it, one is half in the body."""
+        anatomy = patient(body=((-80, 80), (-6, 92), (-120, 120)))
+        networks = KnownNetworks(ramp(anatomy, 1, 0.01))
+        assert prepared(networks, anatomy).neutral_hi == pytest.approx(0.06, abs=2e-3)
 
     @pytest.mark.parametrize("offset", [-0.045, -0.02, 0.0, 0.03, 0.07])
     def test_a_wish_is_told_against_the_neutral_index(self, offset: float) -> None:
-        networks = KnownNetworks(striped)
+        networks = KnownNetworks(usual_ramp())
         got = usual_prepared(networks).estimate(Preference("test", hi=0.15 + offset))
         neutral, wish = networks.conditions
         assert not neutral[:8].any()
@@ -118,7 +142,7 @@ class TestHomogeneity:
 
     @pytest.mark.parametrize(("asked", "steps", "held"), [(0.02, -1.0, 0.1), (0.09, -1.0, 0.1), (0.4, 1.5, 0.225)])
     def test_a_wish_beyond_training_is_held_and_that_is_said(self, asked: float, steps: float, held: float) -> None:
-        networks = KnownNetworks(striped)
+        networks = KnownNetworks(usual_ramp())
         got = usual_prepared(networks).estimate(Preference("test", hi=asked))
         assert networks.conditions[-1][HI] == pytest.approx(steps)
         (finding,) = got.findings
@@ -127,7 +151,7 @@ class TestHomogeneity:
             assert f"{number:.3f}" in finding.message
 
     def test_the_neutral_index_is_asked_for_once(self) -> None:
-        networks = KnownNetworks(striped)
+        networks = KnownNetworks(usual_ramp())
         before = usual_prepared(networks)
         for hi in (0.12, 0.14, 0.16):
             before.estimate(Preference("test", hi=hi))

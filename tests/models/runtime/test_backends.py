@@ -201,9 +201,12 @@ def test_the_torch_backend_takes_its_weights_from_the_graphs(zoo: Path, tmp_path
     values = onnx.numpy_helper.to_array(bias)
     bias.CopyFrom(onnx.numpy_helper.from_array(values + np.float32(0.5), bias.name))
     onnx.save(graph, path)
+    # beside the target, whose doses a wish spreads by their mean
+    beside = inputs()[0]["channels"][:, [CHANNELS.index("target_high")]] < 0.5
     before = proposed(TorchBackend(zoo / "resunet", GRAPHS))["dose"]
     for opened in BACKENDS:
-        np.testing.assert_allclose(proposed(opened(folder, GRAPHS))["dose"], before + 0.5, atol=2e-3)
+        found = proposed(opened(folder, GRAPHS))["dose"]
+        np.testing.assert_allclose(found[beside], before[beside] + 0.5, atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

@@ -1,0 +1,101 @@
+"""The review room on the network: uvicorn in a thread of its own, opened and closed with the service."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+__all__ = ["Listening", "ReviewServer"]
+
+_LONGEST_END_S = 5
+_MOST_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where the review room listens.
+
+    Attributes
+    ----------
+    host, port
+        TCP address.
+    certificate, key
+        PEM files for https, or None.
+    """
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class ReviewServer:
+    """Serves while its context is open.
+
+    Parameters
+    ----------
+    application
+        What is served.
+    listening
+        Where.
+    closing
+        Called when nothing is served any more.
+
+    Raises
+    ------
+    OSError
+        On entering: the port cannot be had.
+    """
+
+    def __init__(self, application: ASGIApp, listening: Listening, closing: Callable[[], None]) -> None:
+        self._listening = listening
+        self._closing = closing
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                access_log=False,  # paths and addresses of who looked at what belong into the audit trail, if anywhere
+                http="h11",
+                lifespan="off",
+                limit_concurrency=_MOST_AT_A_TIME,
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                ssl_certfile=listening.certificate,
+                ssl_keyfile=listening.key,
+                timeout_graceful_shutdown=_LONGEST_END_S,
+                ws="none",
+            )
+        )
+        self._thread: Thread | None = None
+
+    def __str__(self) -> str:
+        """Say where."""
+        scheme = "http" if self._listening.certificate is None else "https"
+        return f"review room at {scheme}://{self._listening.host}:{self._listening.port}"
+
+    def __enter__(self) -> Self:
+        """Listen; when this returns, nobody else can have the port."""
+        door = socket.create_server(
+            (self._listening.host, self._listening.port),
+            family=socket.AF_INET6 if ":" in self._listening.host else socket.AF_INET,
+        )
+        self._thread = Thread(target=self._server.run, args=[[door]], daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what is being answered, and close."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(timeout=2 * _LONGEST_END_S)
+        self._closing()
