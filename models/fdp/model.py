@@ -183,7 +183,8 @@ class PreparedFdp:
         """Turn a preference into organ weights and a difference of the homogeneity, held within what was trained."""
         findings = []
         there = {organ for organ in ORGANS if organ in self.anatomy.masks and self.anatomy.masks[organ].values.any()}
-        for organ in sorted(preference.oar_weights.keys() - there):
+        wished = {organ for organ, weight in preference.oar_weights.items() if weight != 1.0}
+        for organ in sorted(wished - there):
             message = f"The weight of {organ!r} was not asked for: the case does not have this organ."
             findings.append(Finding("preference-without-structure", "warning", message, {"roi": organ}))
         common = 1.0 if preference.oar_weight is None else preference.oar_weight
@@ -196,7 +197,8 @@ class PreparedFdp:
                 findings.append(Finding("preference-limited", "warning", message, {"roi": organ}))
         if preference.hi is None:
             return weights, 0.0, tuple(findings)
-        if self.channels[CHANNELS.index("target_high")].max() < 0.5:  # the network spreads the doses of voxels that are in it by half
+        # the network spreads the doses of the voxels that the target fills by half
+        if self.channels[CHANNELS.index("target_high")].max() < 0.5:
             message = "The highest target is thinner than half a voxel of the model: no wish can make it homogeneous."
             findings.append(Finding("preference-limited", "warning", message))
         steps = (preference.hi - self.neutral_hi) / HI_UNIT

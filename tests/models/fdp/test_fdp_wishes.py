@@ -77,7 +77,7 @@ class TestWishes:
     def test_a_wish_for_an_organ_that_the_patient_does_not_have_is_not_asked_for_and_that_is_said(self) -> None:
         """Through the style it would change the dose of everything else."""
         networks, neutral = KnownNetworks(), KnownNetworks()
-        wish = Preference("test", oar_weight=1.2, oar_weights={"Larynx": 1.3, "Parotid_L": 1.1})
+        wish = Preference("test", oar_weight=1.2, oar_weights={"Larynx": 1.3, "Esophagus": 1.0, "Parotid_L": 1.1})
         got = usual_prepared(networks).estimate(wish)
         usual_prepared(neutral).estimate(replace(wish, oar_weights={"Parotid_L": 1.1}))
         np.testing.assert_array_equal(networks.conditions[0], neutral.conditions[0])
