@@ -152,7 +152,8 @@ class PreparedFdp:
         weights, hi_difference, findings = self._wish(preference)
         dose, spread = self._propose(hi_difference, weights)
         factor = np.float32(self.model.parameters.spread_factor)
-        return Estimate(self._on_grid_gy(dose), self.findings + findings, self._on_grid_gy(spread * factor))
+        dose_gy, spread_gy = (self._on_grid_gy(values) * self.anatomy.body.values for values in (dose, spread * factor))
+        return Estimate(dose_gy, self.findings + findings, spread_gy)
 
     @cached_property
     def neutral_hi(self) -> float:
@@ -163,32 +164,43 @@ class PreparedFdp:
         dose, _ = self._propose(0.0, {})
         levels_gy = self.anatomy.target_levels_gy
         highest = [name for name, level_gy in levels_gy.items() if level_gy == max(levels_gy.values())]
-        high = np.maximum.reduce([self.anatomy.masks[name].values for name in highest])
+        # where a target crosses the skin there is no dose, and no plan that is homogeneous in the air
+        body = self.anatomy.body.values
+        high = np.minimum(np.maximum.reduce([self.anatomy.masks[name].values for name in highest]), body)
         # of a target thinner than half a voxel the fullest voxels count, as they do for the frame
         inside = self._on_grid_gy(dose)[high >= min(0.5, float(high.max()))]
         d98, d50, d2 = np.percentile(inside, (2, 50, 98))
         return float((d2 - d98) / d50)
 
     def _on_grid_gy(self, values: VoxelArray) -> VoxelArray:
-        """Bring values of the frame, over the highest level, to the patient's grid."""
+        """Bring values of the frame, over the highest level, to the patient's grid, whatever lies there."""
         aligned = AlignedAxes.of(self.anatomy.grid)
         highest_gy = np.float32(max(self.anatomy.target_levels_gy.values()))
         # between voxels a spline may dip below zero
-        positive = np.maximum(aligned.spline_back(values, self.frame.axes), 0.0)
-        return np.asarray(positive * highest_gy * self.anatomy.body.values, dtype=np.float32)
+        return np.asarray(np.maximum(aligned.spline_back(values, self.frame.axes), 0.0) * highest_gy, dtype=np.float32)
 
     def _wish(self, preference: Preference) -> tuple[dict[str, float], float, tuple[Finding, ...]]:
         """Turn a preference into organ weights and a difference of the homogeneity, held within what was trained."""
         findings = []
+        there = {organ for organ in ORGANS if organ in self.anatomy.masks and self.anatomy.masks[organ].values.any()}
+        wished = {organ for organ, weight in preference.oar_weights.items() if weight != 1.0}
+        for organ in sorted(wished - there):
+            message = f"The weight of {organ!r} was not asked for: the case does not have this organ."
+            findings.append(Finding("preference-without-structure", "warning", message, {"roi": organ}))
         common = 1.0 if preference.oar_weight is None else preference.oar_weight
-        wanted = {organ: common * preference.oar_weights.get(organ, 1.0) for organ in ORGANS}
+        single = {organ: weight for organ, weight in preference.oar_weights.items() if organ in there}
+        wanted = {organ: common * single.get(organ, 1.0) for organ in ORGANS}
         weights = {organ: float(np.clip(weight, *WEIGHT_LIMITS)) for organ, weight in wanted.items()}
         for organ in ORGANS:
-            if organ in self.anatomy.masks and weights[organ] != wanted[organ]:
+            if organ in there and weights[organ] != wanted[organ]:
                 message = f"The weight {wanted[organ]:.2f} of {organ!r} was held at {weights[organ]:.2f}."
                 findings.append(Finding("preference-limited", "warning", message, {"roi": organ}))
         if preference.hi is None:
             return weights, 0.0, tuple(findings)
+        # the network spreads the doses of the voxels that the target fills by half
+        if self.channels[CHANNELS.index("target_high")].max() < 0.5:
+            message = "The highest target is thinner than half a voxel of the model: no wish can make it homogeneous."
+            findings.append(Finding("preference-limited", "warning", message))
         steps = (preference.hi - self.neutral_hi) / HI_UNIT
         held = float(np.clip(steps, *HI_STEPS))
         if held != steps:

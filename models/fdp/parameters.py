@@ -27,7 +27,7 @@ class FdpParameters(BaseModel):
     backbone, widths, latent, style, masked
         Sizes of the network, see :class:`models.fdp.network.NetworkSettings`.
     spread_factor
-        One standard deviation of the error over the network's scale, fitted on the validation patients.
+        One standard deviation of the error over the network's scale, fitted on training patients.
     gantry_angles_deg
         Beams of the training plans: used where a case names none, and compared with those it names.
     """

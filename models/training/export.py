@@ -19,9 +19,10 @@ from models.fdp.frame import BOX, SPACING_MM
 from models.fdp.network import Fdp, NetworkSettings
 from models.fdp.parameters import PARAMETERS_NAME, FdpParameters
 from models.openkbp.reader import GANTRY_ANGLES_DEG
+from models.registry import is_model_id
 from models.training.dataset import Patient
 from models.training.neutral import predict_patient
-from models.training.run import load_checkpoint
+from models.training.run import load_checkpoint, load_weights
 from models.training.wishes import NO_WISH
 
 __all__ = ["export_fdp", "network_of"]
@@ -37,7 +38,7 @@ def network_of(checkpoint: Path) -> Fdp:
     # a checkpoint that says nothing of it is older than masks, and counted the whole box
     settings = {"masked": False, **content["settings"]}
     network = Fdp(NetworkSettings(**{**settings, "widths": tuple(settings["widths"])}))
-    network.load_state_dict(content["averaged"])
+    load_weights(network, content["averaged"], checkpoint.name)
     # a channel that training never showed has weights that were never learned
     with torch.no_grad():
         for channel in content["without"]:
@@ -60,8 +61,13 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
     Raises
     ------
     ModelRefusal
-        The folder is there already, or the checkpoint cannot be used.
+        No model can have that id (``model-id``), the folder is there already, or the checkpoint cannot be used.
     """
+    if not is_model_id(model_id):
+        raise ModelRefusal(
+            "model-id",
+            f"{model_id!r} cannot be the id of a model: up to 64 of a-z, 0-9, - and _, the first a letter or digit.",
+        )
     folder = zoo / model_id
     if folder.exists():
         raise ModelRefusal("export-exists", "There is a model of that name in the folder already.", model=model_id)

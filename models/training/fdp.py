@@ -31,7 +31,7 @@ from models.training.dataset import Augmentation, Patient, Sample, sample_box
 from models.training.loop import Training, train
 from models.training.losses import dvh_loss, image_loss, spread_loss
 from models.training.neutral import Neutral
-from models.training.run import Place, Progress, load_checkpoint, place
+from models.training.run import Place, Progress, load_checkpoint, load_weights, place
 from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
 
 __all__ = ["WHOLE_DVH_SHARE", "FdpSettings", "train_fdp"]
@@ -130,10 +130,10 @@ class _Training(Training):
                     "checkpoint-network", f"{settings.stage1.name} has a decoder of other sizes than this network's."
                 )
             self.stage1 = VqVae(settings.network).to(here.device).eval().requires_grad_(False)
-            self.stage1.load_state_dict(content["averaged"])
+            load_weights(self.stage1, content["averaged"], settings.stage1.name)
             network.take_decoder(self.stage1.decoder.state_dict())
         if settings.start is not None:
-            network.load_state_dict(_weights_of(settings.start, settings.network, here.device))
+            load_weights(network, _weights_of(settings.start, settings.network, here.device), settings.start.name)
         super().__init__(network, settings.rate, settings.memory, 0.02, here)
         self.neutral = Neutral(patients, here.device, settings.without)
         self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)

@@ -23,6 +23,7 @@ from models.training.run import (
     Progress,
     Stage,
     load_checkpoint,
+    load_weights,
     require_no_checkpoint,
     save_checkpoint,
     state_of,
@@ -114,8 +115,8 @@ class Training(ABC):
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up from a checkpoint."""
         inner = self.wrapped.module if isinstance(self.wrapped, nn.parallel.DistributedDataParallel) else self.wrapped
-        inner.load_state_dict(state["network"])
-        self.averaged.network.load_state_dict(state["averaged"])
+        load_weights(inner, state["network"], f"{self.stage}.pt")
+        load_weights(self.averaged.network, state["averaged"], f"{self.stage}.pt")
         self.optimizer.load_state_dict(state["optimizer"])
         self.adversary.load(state["adversary"])
         self.taken = state["step"]

@@ -21,6 +21,7 @@ __all__ = [
     "Progress",
     "Stage",
     "load_checkpoint",
+    "load_weights",
     "place",
     "require_no_checkpoint",
     "save_checkpoint",
@@ -154,6 +155,31 @@ def load_checkpoint(
             f"expected {network[unlike[0]]}.",
         )
     return content
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Give a network the weights of a checkpoint, all of them and no others.
+
+    Parameters
+    ----------
+    source
+        Name of the checkpoint's file.
+
+    Raises
+    ------
+    ModelRefusal
+        They are of a network with other layers, as of an older software, or of other sizes (``checkpoint-network``).
+    """
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    given = {name: value.shape for name, value in weights.items()}
+    unlike = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
+    if unlike:
+        raise ModelRefusal(
+            "checkpoint-network",
+            f"{source} is of another network than this software's: {len(unlike)} weights differ, the first is "
+            f"{unlike[0]!r}. Go on with the software that it was made with, or train anew.",
+        )
+    network.load_state_dict(weights)
 
 
 def require_no_checkpoint(path: Path) -> None:

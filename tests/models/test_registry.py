@@ -10,6 +10,8 @@ import yaml
 
 from bridge.rt.errors import ModelRefusal
 from models.card import model_sha256, seal
+from models.fdp.model import FdpModel
+from models.predictor import CheckedPredictor
 from models.registry import BUILT_IN_ZOO, export_model, list_models, load_model
 
 
@@ -33,6 +35,14 @@ def test_an_exported_model_is_the_same_model(zoo: Path) -> None:
     with pytest.raises(ModelRefusal) as refused:
         export_model("geometric", zoo)
     assert refused.value.code == "export-exists"
+
+
+@pytest.mark.parametrize("mirror_average", [True, False])
+def test_the_mirror_image_is_predicted_where_that_is_asked_for(mirror_average: bool) -> None:
+    predictor = load_model("fdp-openkbp-v1", mirror_average=mirror_average)
+    assert isinstance(predictor, CheckedPredictor)
+    assert isinstance(predictor.model, FdpModel)
+    assert predictor.model.mirror_average == mirror_average
 
 
 def test_the_card_as_text_holds_what_matters() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,9 @@ class TestWishes:
     @pytest.mark.parametrize("organ", ORGANS)
     def test_each_weight_goes_to_its_own_organ(self, organ: str) -> None:
         networks = KnownNetworks()
-        got = usual_prepared(networks).estimate(Preference("test", oar_weights={organ: 1.25}))
+        whole = patient(organs=dict.fromkeys(ORGANS, anatomies.ORGANS["SpinalCord"]))
+        before = replace(usual_prepared(networks), anatomy=whole)
+        got = before.estimate(Preference("test", oar_weights={organ: 1.25}))
         wanted = np.zeros(8)
         wanted[1 + ORGANS.index(organ)] = 1.0
         np.testing.assert_allclose(networks.conditions[0][:8], wanted, atol=1e-6)
@@ -67,10 +71,20 @@ class TestWishes:
         assert usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=weight)).findings == ()
 
     def test_limits_are_remarked_for_the_organs_that_the_patient_has(self) -> None:
-        got = usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=1.2, oar_weights={"Larynx": 2.0}))
-        assert got.findings == ()
         got = usual_prepared(KnownNetworks()).estimate(Preference("test", oar_weight=1.6))
         assert {finding.where["roi"] for finding in got.findings} == set(anatomies.ORGANS)
+
+    def test_a_wish_for_an_organ_that_the_patient_does_not_have_is_not_asked_for_and_that_is_said(self) -> None:
+        """Through the style it would change the dose of everything else."""
+        networks, neutral = KnownNetworks(), KnownNetworks()
+        wish = Preference("test", oar_weight=1.2, oar_weights={"Larynx": 1.3, "Esophagus": 1.0, "Parotid_L": 1.1})
+        got = usual_prepared(networks).estimate(wish)
+        usual_prepared(neutral).estimate(replace(wish, oar_weights={"Parotid_L": 1.1}))
+        np.testing.assert_array_equal(networks.conditions[0], neutral.conditions[0])
+        (finding,) = got.findings
+        assert (finding.code, finding.severity, dict(finding.where)) == (
+            "preference-without-structure", "warning", {"roi": "Larynx"},
+        )  # fmt: skip
 
 
 def ramp(anatomy: Anatomy, axis: int, step: float) -> Answer:
@@ -110,6 +124,12 @@ class TestHomogeneity:
         networks = KnownNetworks(ramp(anatomies.patient(), 2, 0.01))
         assert usual_prepared(networks).neutral_hi == pytest.approx(0.07, abs=1e-5)
 
+    def test_what_of_the_target_lies_in_the_air_does_not_count(self) -> None:
+        """The skin runs through the ten layers along y: six lie behind it, one is half in the body."""
+        anatomy = patient(body=((-80, 80), (-6, 92), (-120, 120)))
+        networks = KnownNetworks(ramp(anatomy, 1, 0.01))
+        assert prepared(networks, anatomy).neutral_hi == pytest.approx(0.06, abs=2e-3)
+
     @pytest.mark.parametrize("offset", [-0.045, -0.02, 0.0, 0.03, 0.07])
     def test_a_wish_is_told_against_the_neutral_index(self, offset: float) -> None:
         networks = KnownNetworks(usual_ramp())
@@ -146,5 +166,8 @@ class TestHomogeneity:
         networks = KnownNetworks(lambda *_: np.full(BOX, 0.9, dtype=np.float32))
         before = prepared(networks, patient(targets=targets))
         assert before.neutral_hi == pytest.approx(0.0, abs=1e-6)
-        before.estimate(Preference("test", hi=0.02))
+        (finding,) = before.estimate(Preference("test", hi=0.02)).findings
         assert networks.conditions[-1][HI] == pytest.approx(0.4, abs=1e-4)
+        # the network spreads voxels that the target fills by half, of which there is none
+        assert (finding.code, finding.severity) == ("preference-limited", "warning")
+        assert "thinner than half a voxel" in finding.message

@@ -88,6 +88,15 @@ def test_a_dose_without_spread_and_a_box_without_target_stay_finite(dose: torch.
         assert torch.equal(TargetSpread()(dose, torch.zeros(SHAPE), wish(1.0)), dose)
 
 
+@pytest.mark.parametrize("units", [0.0, 1.0])
+def test_a_uniform_dose_has_a_gradient_that_is_a_number(units: float) -> None:
+    """A standard deviation of zero has a root without a slope."""
+    dose = torch.ones(SHAPE, requires_grad=True)
+    TargetSpread()(dose, target(), wish(units)).sum().backward()
+    assert dose.grad is not None
+    assert bool(torch.isfinite(dose.grad).all())
+
+
 def test_each_patient_of_a_batch_is_spread_by_his_own_wish() -> None:
     dose = torch.cat([normal_doses(), normal_doses(deviation=0.04)])
     with torch.no_grad():

@@ -18,7 +18,7 @@ from models.fdp.network import Fdp, coarser, inside_of
 from models.fdp.vqvae import VqVae
 from tests.models.training import small
 
-BODY = CHANNELS.index("body")
+BODY, HIGH = CHANNELS.index("body"), CHANNELS.index("target_high")
 SHAPE = (4, 6, 5)
 BACKBONES: tuple[Backbone, ...] = ("resunet", "mednext")
 
@@ -154,18 +154,22 @@ def network_of(backbone: Backbone, masked: bool) -> Fdp:
 
 
 def anatomy(through: bool) -> torch.Tensor:
-    """Channels of noise and a body that ends within cells, or runs through the box to both of its ends."""
+    """Channels of noise and a body that ends within cells, or runs through the box to both of its ends.
+
+    The high target lies in the body, as no dose but its own may have a say in how it is spread.
+    """
     channels = noise(1, len(CHANNELS), *small.BOX)
     body = torch.zeros(small.BOX)
     body[slice(None) if through else slice(3, 13), 2:14, 3:20] = 1.0
     channels[:, BODY] = body
+    channels[:, HIGH] *= body
     return channels
 
 
 def padded(channels: torch.Tensor, by: int) -> torch.Tensor:
-    """Put a box into a larger one of air, whose channels are noise but for the body."""
+    """Put a box into a larger one of air, whose channels are noise but for the body and the target."""
     larger = noise(1, len(CHANNELS), *(n + 2 * by for n in channels.shape[2:]), seed=9)
-    larger[:, BODY] = 0.0
+    larger[:, [BODY, HIGH]] = 0.0
     larger[:, :, by:-by, by:-by, by:-by] = channels
     return larger
 
@@ -207,7 +211,7 @@ def reach(network: Fdp, channels: torch.Tensor) -> torch.Tensor:
 def test_air_has_a_say_only_in_cubes_of_eight_voxels_that_hold_body(backbone: Backbone) -> None:
     """Folding puts 8 x 8 x 8 voxels into one coarse cell; beyond the cells of the body, air is padding."""
     channels = padded(anatomy(through=False), 8)
-    channels[:, BODY, :, :, :24] = 0.0  # only the right part of the body is left
+    channels[:, [BODY, HIGH], :, :, :24] = 0.0  # only the right part of the body is left
     sides = [n // 8 for n in channels.shape[2:]]
     cubes = channels[0, BODY].reshape(sides[0], 8, sides[1], 8, sides[2], 8).amax(dim=(1, 3, 5)) > 0
     near = cubes.repeat_interleave(8, 0).repeat_interleave(8, 1).repeat_interleave(8, 2)

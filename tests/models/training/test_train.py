@@ -137,7 +137,9 @@ def test_a_wish_is_held_against_what_the_same_network_says_of_the_same_boxes_wit
     seen = []
 
     def recorded(dose: Tensor, neutral: Tensor, sample: Sample, wishes: list[Wish]) -> dict[str, Tensor]:
-        seen.append((dose.detach(), neutral))
+        # what a wish spreads from the first step on is the highest target
+        beside = sample.channels[:, [CHANNELS.index("target_high")]] < 0.5
+        seen.append((dose.detach(), neutral, beside))
         return wish_loss(dose, neutral, sample, wishes)
 
     monkeypatch.setattr(fdp, "wish_loss", recorded)
@@ -145,10 +147,10 @@ def test_a_wish_is_held_against_what_the_same_network_says_of_the_same_boxes_wit
     augmentation = Augmentation(mirror=0.5, ct_dropout=0.5, rotate=0.5)
     train_fdp(patients, tmp_path, stage2(12, rate=1e-12, wishes_from=0.0, augmentation=augmentation))
     assert len(seen) >= 2
-    for dose, neutral in seen:
+    for dose, neutral, beside in seen:
         assert not neutral.requires_grad
         assert float(dose.std()) > 0.0
-        torch.testing.assert_close(dose, neutral, atol=1e-6, rtol=0)
+        torch.testing.assert_close(dose[beside], neutral[beside], atol=1e-6, rtol=0)
 
 
 def test_stage_two_resumes_where_it_stopped(
@@ -345,6 +347,29 @@ def test_a_checkpoint_from_before_masks_counts_the_whole_box(
     with pytest.raises(ModelRefusal, match="other sizes") as refused:
         train_fdp(patients, tmp_path, stage2(1, stage1=tmp_path / "old1.pt"))
     assert refused.value.code == "checkpoint-network"
+
+
+def test_checkpoints_from_before_wishes_had_places_are_refused(
+    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To export, to start from and to resume: their network had no layers for places and no spread of the target."""
+    small.Steps(monkeypatch)
+    path = train_fdp(patients, trained(tmp_path, "old"), stage2(1))
+    content = load_checkpoint(path, CPU, "fdp")
+    for key in ("network", "averaged"):
+        content[key] = {n: v for n, v in content[key].items() if "wished_" not in n and "homogeneity" not in n}
+    save_checkpoint(path, content)
+
+    def resume() -> None:
+        train_fdp(patients, path.parent, stage2(2), resume=True)
+
+    def start() -> None:
+        train_fdp(patients, trained(tmp_path, "new"), stage2(1, start=path))
+
+    for use in (resume, start, lambda: network_of(path)):
+        with pytest.raises(ModelRefusal, match=r"fdp.pt is of another network.*homogeneity") as refused:
+            use()
+        assert refused.value.code == "checkpoint-network"
 
 
 def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
