@@ -87,7 +87,8 @@ class Encoder(nn.Module):
         inside_middle = coarser(inside)
         middle = self.middle(self.middle_in(space_to_depth(fine)), inside_middle)
         coarse = self.coarse(self.coarse_in(space_to_depth(middle)), coarser(inside_middle))
-        return fine, middle, coarse, inside, channels[:, _PLACES]
+        # where a target or an organ is drawn in the air there is no dose to move
+        return fine, middle, coarse, inside, channels[:, _PLACES] * channels[:, _BODY : _BODY + 1]
 
 
 class Decoder(nn.Module):

@@ -89,6 +89,7 @@ def test_protocol_goals_become_objectives_of_the_structures_that_there_are() -> 
         PointObjective(2, "lower", 57.0, 99.0, 100.0),
         PointObjective(2, "lower", 60.0, 95.0, 100.0),
         PointObjective(2, "upper", 66.0, 20.0, 100.0),
+        PointObjective(2, "upper", pytest.approx(64.2), 2.0, 100.0),
         PointObjective(2, "upper", pytest.approx(64.2), 0.0, 100.0),
         MeanObjective(3, 26.0, 100.0),
         PointObjective(4, "upper", 45.0, pytest.approx(0.5), 100.0),

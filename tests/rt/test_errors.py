@@ -6,6 +6,7 @@ import pytest
 
 from bridge.rt import errors
 from bridge.rt.errors import (
+    AccessRefusal,
     ApprovalRefusal,
     BridgeError,
     DeliveryFailure,
@@ -23,7 +24,7 @@ from bridge.rt.errors import (
 
 REFUSALS = (
     GeometryRefusal, IdentityRefusal, DicomRefusal, StructureRefusal,
-    PrescriptionRefusal, ModelRefusal, ApprovalRefusal,
+    PrescriptionRefusal, ModelRefusal, ApprovalRefusal, AccessRefusal,
 )  # fmt: skip
 FAILURES = (StorageFailure, DeliveryFailure)
 

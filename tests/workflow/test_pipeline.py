@@ -156,7 +156,9 @@ def test_the_same_inputs_give_the_same_uids(result: CaseResult, paths: tuple[Pat
         {"preference": {"SpinalCord": 2.0}},
         {"software_version": "9"},
     ):
-        other = write(replace(result, provenance=replace(result.provenance, **change)), tmp_path / "other")
+        provenance = replace(result.provenance, **change)
+        objectives = replace(result.objectives, provenance=provenance)
+        other = write(replace(result, objectives=objectives, provenance=provenance), tmp_path / "other")
         assert not {uid for uid in other.values() if uid} & set(first.values()), change
 
 

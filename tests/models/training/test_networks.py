@@ -161,6 +161,16 @@ def test_a_wish_is_told_where_its_organ_is() -> None:
         assert not torch.equal(network(channels, conditions(Esophagus=1.0))[0], none)
 
 
+def test_a_wish_has_no_place_in_the_air() -> None:
+    channels = anatomy()
+    wished = [CHANNELS.index(name) for name in ("target_high", *ORGANS)]
+    channels[:, wished] = 0.75
+    with torch.no_grad():
+        places = Fdp(small.NETWORK).eval().encoder(channels)[-1]
+    body = channels[:, BODY] > 0
+    assert torch.equal(places, 0.75 * body.expand_as(places))
+
+
 def test_without_a_wish_the_places_have_no_say() -> None:
     torch.manual_seed(1)
     network = Fdp(small.NETWORK).eval()
