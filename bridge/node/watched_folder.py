@@ -28,6 +28,7 @@ from bridge.node.instances import Receipt, Source
 from bridge.node.settings import WatchSettings
 from bridge.node.spool import Spool
 from bridge.rt.errors import BridgeError, DicomRefusal, Refusal
+from bridge.rt.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -260,7 +261,7 @@ class WatchedFolder:
                 "rejected_utc": datetime.now(UTC).isoformat(),
             }
             # The reason first: a reason without a file explains itself, a file without a reason does not.
-            (self._rejected / f"{name}.reason.json").write_text(json.dumps(reason, indent=2) + "\n", encoding="utf-8")
+            write_whole(self._rejected / f"{name}.reason.json", f"{json.dumps(reason, indent=2)}\n".encode())
             os.rename(path, self._rejected / name)
         except OSError as error:
             message = f"A file cannot be moved to {REJECTED_FOLDER}/: {error.strerror or 'input/output error'}."

@@ -119,6 +119,24 @@ def test_what_is_not_dicom_is_rejected(watch: Watch, content: bytes, code: str) 
     assert not (watch.folder / "notes.txt").exists()
 
 
+def test_a_reason_is_there_whole_or_not_at_all(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for reasons while one is written must not find half of it; nor after a full disk."""
+    (watch.folder / "notes.txt").write_bytes(b"just some notes\n")
+
+    def full(*_: object) -> None:
+        assert list((watch.folder / "rejected").glob("*.reason.json")) == []
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for now_s in (0.0, 2.0, 60.0):
+            watch.walk_at(now_s)
+    assert watch.files() == {"notes.txt"}
+    assert {event.code for event in watch.events} == {"folder-not-writable"}
+    watch.walk_at(120.0)
+    assert watch.rejected()["code"] == "not-dicom"
+
+
 def test_temporary_and_hidden_names_are_left_alone_while_fresh(watch: Watch) -> None:
     names = (".hidden", "a.dcm.part", "b.tmp", "c.dcm~")
     for number, name in enumerate(names):
