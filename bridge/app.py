@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge.dicom.headers import read_header
 from bridge.node.ledger import Courier
@@ -37,8 +38,9 @@ from bridge.workflow.eclipse_courier import EclipseCourier
 from bridge.workflow.instances import SqlInstanceIndex
 from bridge.workflow.intake import Intake
 from bridge.workflow.optimize import Optimized, plan_files
-from bridge.workflow.predict import Predicted, predict_files, preference_in
+from bridge.workflow.predict import Predicted, model_in, predict_files, preference_in
 from bridge.workflow.release import Recipient, approve, approve_file
+from bridge.workflow.schema import HandOverRow
 from bridge.workflow.service import Service, audited
 from bridge.workflow.sessions import SessionPolicy
 from bridge.workflow.signing import ReleaseRules
@@ -50,7 +52,11 @@ from esapi_stub.engine.engine import PencilBeamEngine
 from esapi_stub.planning import Watch
 from models.checks import check_preference
 from models.preference import Preference
-from models.registry import load_model
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from bridge.web.entrance import Entrance
 
 __all__ = [
     "approve_case",
@@ -58,6 +64,7 @@ __all__ = [
     "cases_folder",
     "contents",
     "destination_of",
+    "eclipse_couriers",
     "examine",
     "hand_over_file",
     "keep_content",
@@ -66,6 +73,7 @@ __all__ = [
     "recipients_of",
     "require_model",
     "retry_case",
+    "review_server",
     "sender_of",
 ]
 
@@ -99,16 +107,27 @@ def build_service(settings: site.Settings) -> Service:
         )
         doors.append(WatchedFolder(folder, spool, watch, intake.on_stored, on_event))
     if settings.review.enabled:
-        doors.append(_review_server(settings, store))
+        doors.append(review_server(settings, store))
     courier = Courier(ledger, sender_of(settings), lambda: datetime.now(UTC), retry_policy_of(settings))
     couriers: list[Callable[[], object]] = [courier.run_once]
     if settings.eclipse.drop_folder is not None:
-        to_eclipse, from_eclipse = _eclipse(settings, store, settings.eclipse.drop_folder)
+        to_eclipse, from_eclipse = eclipse_couriers(settings, store, settings.eclipse.drop_folder)
         couriers += [to_eclipse.run_once, from_eclipse.run_once]
     return Service(settings.data_dir, store, spool, intake, worker, couriers, doors)
 
 
-def _review_server(settings: site.Settings, store: Store) -> AbstractContextManager[object]:
+def review_server(
+    settings: site.Settings, store: Store, notice: str = "", entrance: Entrance | None = None
+) -> AbstractContextManager[object]:
+    """Compose the review room over a store.
+
+    Parameters
+    ----------
+    notice
+        What every page says of this room; nothing where empty.
+    entrance
+        A way in without a password, once.
+    """
     # only who opens the review room needs what serves it
     from bridge.web.application import review_application
     from bridge.web.preview_process import PreviewProcess
@@ -130,12 +149,16 @@ def _review_server(settings: site.Settings, store: Store) -> AbstractContextMana
         release=ReleaseRules(
             recipients_of(settings), settings.eclipse.drop_folder is not None, settings.review.two_persons
         ),
+        notice=notice,
+        entrance=entrance,
     )
     certificate, key = (None, None) if review.tls is None else (review.tls.certificate, review.tls.key)
-    return ReviewServer(review_application(room), Listening(review.host, review.port, certificate, key), previews.close)
+    listening = Listening(review.host, review.port, certificate, key, review.trusted_proxies)
+    return ReviewServer(review_application(room), listening, previews.close)
 
 
-def _eclipse(settings: site.Settings, store: Store, folder: Path) -> tuple[EclipseCourier, EclipseAnswers]:
+def eclipse_couriers(settings: site.Settings, store: Store, folder: Path) -> tuple[EclipseCourier, EclipseAnswers]:
+    """Compose what hands over to the plug-in for Eclipse, and what takes its answers in."""
     courier = EclipseCourier(store, EclipseFolder(folder), retry_policy_of(settings), lambda: datetime.now(UTC))
     return courier, EclipseAnswers(store, EclipseFolder(folder))
 
@@ -148,7 +171,7 @@ def require_model(settings: site.Settings) -> None:
     ModelRefusal
         The model is not there or not what its card says, or cannot honour the preference.
     """
-    check_preference(load_model(settings.prediction.model).card, preference_in(settings))
+    check_preference(model_in(settings).card, preference_in(settings))
 
 
 def predict_directory(
@@ -157,7 +180,7 @@ def predict_directory(
     """Predict the one case that some files hold and write its results to ``out``."""
     names = "".join(sorted(path.name for path in directory_files))
     case_id = hashlib.sha256(names.encode()).hexdigest()[:12]
-    return predict_files(directory_files, load_model(settings.prediction.model), preference, case_id, out, settings)
+    return predict_files(directory_files, model_in(settings), preference, case_id, out, settings)
 
 
 def plan_directory(
@@ -296,7 +319,8 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
 def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) -> HandOverLine:
     """Approve the objectives of a file, hand them over to Eclipse at once, and say what it has answered so far.
 
-    Again and again for the same file hands over once and takes in new answers.
+    Again and again for the same file hands over once and takes in new answers. A folder that was removed after a plan
+    got its objectives is written again, and the line says so.
 
     Raises
     ------
@@ -305,22 +329,38 @@ def hand_over_file(settings: site.Settings, objectives_file: Path, user: str) ->
     ApprovalRefusal
         See :func:`bridge.workflow.release.approve_file`; or two must approve (``two-persons``).
     StorageFailure
-        The file cannot be read.
+        The file cannot be read, or the drop folder is not there (``drop-folder-missing``); nothing is approved then.
     """
     _require_one_is_enough(settings)
-    folder = settings.eclipse.drop_folder
-    if folder is None:
+    root = settings.eclipse.drop_folder
+    if root is None:
         raise Refusal("no-drop-folder", "The settings name no folder of the plug-in for Eclipse: eclipse.drop_folder.")
+    folder = EclipseFolder(root)
+    folder.require_there()
     store = Store.in_folder(settings.data_dir)
     with store.transaction() as session:
         objectives_sha256 = approve_file(session, objectives_file, settings.data_dir / "approved", user)
-    courier, answers = _eclipse(settings, store, folder)
+        row = _handed_over(session, objectives_sha256)
+        is_applied = row.state == "delivered" and row.id in hand_overs.applied(session)
+        is_removed = is_applied and not folder.folder_named(objectives_sha256).exists()
+        if is_removed:
+            hand_overs.write_again(session, row, user)
+    courier, answers = eclipse_couriers(settings, store, root)
     courier.run_once()
     answers.take_in()
     with store.transaction() as session:
-        row = hand_overs.with_objectives(session, objectives_sha256)
-        assert row is not None  # noqa: S101 - owed since the approval above
-        return hand_over_line(session, row)
+        line = hand_over_line(session, _handed_over(session, objectives_sha256))
+    if not is_removed or line.state != "delivered":
+        return line
+    return replace(
+        line, message=f"written again: its folder was removed after a plan got them. {line.message}".rstrip()
+    )
+
+
+def _handed_over(session: Session, objectives_sha256: str) -> HandOverRow:
+    row = hand_overs.with_objectives(session, objectives_sha256)
+    assert row is not None  # noqa: S101 - owed since it was approved
+    return row
 
 
 def _require_one_is_enough(settings: site.Settings) -> None:

@@ -19,9 +19,13 @@ from bridge.cli_audit import audit_app
 from bridge.cli_eclipse import hand_over, show_hand_over
 from bridge.cli_library import library_app
 from bridge.cli_models import evaluate, models_app, train_app
+from bridge.cli_pdf import pdf
 from bridge.cli_plan import demo, plan
-from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, table, write_json
+from bridge.cli_review import review
+from bridge.cli_shared import ConfigFile, JsonFile, RequiredConfigFile, out, pairs, shown_time, table, times, write_json
 from bridge.cli_users import users_app
+from bridge.cli_variability import variability
+from bridge.log_format import NamelessFormatter
 from bridge.rt.errors import BridgeError, Refusal
 from config.errors import ConfigError
 from config.load import load_settings
@@ -31,12 +35,16 @@ __all__ = ["app", "main"]
 
 REFUSED, FAILED = 3, 4
 
+DoseFile = Annotated[Path, typer.Option(help="RTDOSE file.", exists=True, dir_okay=False)]
+StructuresFile = Annotated[Path, typer.Option(help="RTSTRUCT file.", exists=True, dir_okay=False)]
+
 app = typer.Typer(
     name="fdp-bridge",
     help="Predicted dose and optimization objectives from CT and RTSTRUCT. Research software, NOT FOR CLINICAL USE.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # square brackets in texts are no markup
 )
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
@@ -46,6 +54,9 @@ app.add_typer(audit_app, name="audit")
 app.command()(evaluate)
 app.command()(demo)
 app.command()(plan)
+app.command()(review)
+app.command()(variability)
+app.command()(pdf)
 app.command("hand-over")(hand_over)
 
 
@@ -96,9 +107,9 @@ def _show_error(report: dict[str, Any], text: str, as_json: bool) -> None:
 def _log(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.logging.level.upper()]
     # libraries only warn: what they say in detail holds file names, which may be patients' names
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(NamelessFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
     logging.getLogger("bridge").setLevel(level)
 
 
@@ -117,7 +128,9 @@ def serve(config: ConfigFile = None) -> None:
 
 @app.command()
 def predict(
-    dicom_dir: Annotated[Path, typer.Argument(help="Folder with one CT, its RTSTRUCT, and perhaps an RTPLAN.")],
+    dicom_dir: Annotated[
+        Path, typer.Argument(help="Folder with one CT, its RTSTRUCT, and perhaps an RTPLAN.", file_okay=False)
+    ],
     folder: Annotated[
         Path,
         typer.Option(
@@ -127,16 +140,29 @@ def predict(
     model: Annotated[str | None, typer.Option(help="Model id; see `models list`.")] = None,
     preference: Annotated[str | None, typer.Option(help="Name of the preference to start from.")] = None,
     hi: Annotated[
-        float | None, typer.Option(help="Wanted homogeneity of the highest target, by the index of the model's card.")
+        float | None,
+        typer.Option(
+            help="Wanted homogeneity index of the highest target, from 0 to 2: less is more homogeneous. Index and "
+            "range are those of the model's card (`models show`): fdp-hn-engine-v1 takes (D2% - D98%)/D50% from 0.022 "
+            "to 0.13. Without it the model's own trade-off.",
+            min=0,
+            max=2,
+        ),
     ] = None,
     oar_weight: Annotated[
-        list[str] | None, typer.Option(help="Weight of sparing an organ, NAME=WEIGHT, or of all: all=WEIGHT.")
+        list[str] | None,
+        typer.Option(
+            help="Weight of sparing an organ, NAME=WEIGHT, or of all: all=WEIGHT. No unit: 1 is neutral, more spares "
+            "more. The model's card has names and range (`models show`): fdp-hn-engine-v1 takes 0.628 to 1.519."
+        ),
     ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Predict the dose of one case and extract objectives; writes RTDOSE, RTPLAN, DVHs, objectives and a report."""
     from bridge.app import predict_directory
     from bridge.dicom.assemble import collect
+    from bridge.workflow.dose_lines import dose_lines, prescription_line, read_metrics
+    from bridge.workflow.export import ARTIFACT_FILES, plan_partial
     from bridge.workflow.predict import preference_in
 
     changes = {"model": model, "preference": preference, "hi": hi}
@@ -148,17 +174,24 @@ def predict(
         wanted["oar_weights"] = weights
     settings = load_settings(config, {"prediction": wanted})
     predicted = predict_directory(collect(dicom_dir), folder, settings, preference_in(settings))
-    for finding in (*predicted.result.case.findings, *predicted.result.objectives.findings):
+    objectives = predicted.result.objectives
+    for finding in predicted.result.findings:
         if finding.severity == "warning":
             out.print(f"warning: {finding.message} [{finding.code}]")
+    for finding in plan_partial(objectives):
+        out.print(f"{finding.severity}: {finding.message} [{finding.code}]")
+    out.print(prescription_line(objectives.prescription))
+    out.print(f"model: {objectives.provenance.model_id}")
+    for line in dose_lines(objectives, {"predicted": read_metrics(folder / ARTIFACT_FILES["dvh"])}):
+        out.print(line)
     for artifact in predicted.artifacts:
         out.print(f"{artifact.kind}: {folder / artifact.path}")
 
 
 @app.command()
 def dvh(
-    dose: Annotated[Path, typer.Option(help="RTDOSE file.")],
-    structures: Annotated[Path, typer.Option(help="RTSTRUCT file.")],
+    dose: DoseFile,
+    structures: StructuresFile,
     json_file: JsonFile = None,
     config: ConfigFile = None,
 ) -> None:
@@ -184,8 +217,8 @@ def dvh(
 
 @app.command()
 def extract(
-    dose: Annotated[Path, typer.Option(help="RTDOSE file.")],
-    structures: Annotated[Path, typer.Option(help="RTSTRUCT file.")],
+    dose: DoseFile,
+    structures: StructuresFile,
     file: Annotated[Path, typer.Option("--out", help="Objectives as JSON; an .xml beside it gets the template.")],
     ct: Annotated[Path | None, typer.Option(help="Folder with the CT, to check the structures against.")] = None,
     config: ConfigFile = None,
@@ -202,7 +235,7 @@ def extract(
 
 
 @app.command("check-config")
-def check_config(file: Annotated[Path, typer.Argument(help="Settings in YAML.")]) -> None:
+def check_config(file: Annotated[Path, typer.Argument(help="Settings in YAML.", dir_okay=False)]) -> None:
     """Check a settings file and show every problem in it."""
     from bridge.app import require_model
 
@@ -234,7 +267,7 @@ def echo(
 
     settings = load_settings(config)
     result = sender_of(settings).echo(destination_of(settings, destination))
-    out.print(f"{destination}: {result.message} ({result.seconds:.2f} s)")
+    out.print(f"{destination}: {result.message}")
     if not result.reached:
         raise typer.Exit(FAILED)
 
@@ -261,16 +294,23 @@ def send(
 @app.command()
 def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
     """List the cases of a running or stopped bridge, and what each waits for."""
+    from bridge.app import cases_folder
+    from bridge.workflow.export import ARTIFACT_FILES
     from bridge.workflow.store import Store
     from bridge.workflow.worklist import worklist
 
-    rows = worklist(Store.in_folder(load_settings(config).data_dir))
+    settings = load_settings(config)
+    rows = worklist(Store.in_folder(settings.data_dir))
     for row in rows:
-        out.print(f"{row.case_id}  {row.state:<10}  {row.updated_utc:%Y-%m-%d %H:%M:%S} UTC  {row.reason}")
+        out.print(f"{row.case_id}  {row.state:<10}  {shown_time(row.updated_utc)}  {row.reason}")
+        if row.results is not None:
+            for kind in ("report", "objectives"):
+                out.print(f"    {kind}: {cases_folder(settings) / row.results / ARTIFACT_FILES[kind]}")
+        if row.stop is not None:
+            out.print(f"    {row.stop} by {row.stop_by}: {row.stop_reason}")
         for delivery in row.deliveries:
-            out.print(
-                f"    to {delivery.destination}: {delivery.state} after {delivery.attempts} attempts {delivery.message}"
-            )
+            tried = times(delivery.attempts, "attempt")
+            out.print(f"    to {delivery.destination}: {delivery.state} after {tried} {delivery.message}".rstrip())
         for handed in row.hand_overs:
             show_hand_over(handed)
         for back in row.reimports:
@@ -284,7 +324,10 @@ def cases(config: RequiredConfigFile, json_file: JsonFile = None) -> None:
 def approve(
     case_id: Annotated[str, typer.Argument(help="Case, as `cases` lists it.")],
     objectives: Annotated[
-        Path, typer.Option(help="The objectives.json that was reviewed; the approval binds its hash.")
+        Path,
+        typer.Option(
+            help="The objectives.json that was reviewed; the approval binds its hash.", exists=True, dir_okay=False
+        ),
     ],
     user: Annotated[str, typer.Option(help="Who approves.")],
     config: RequiredConfigFile,
@@ -326,7 +369,7 @@ def keep(
         keep_content(settings, sop_instance_uid, content, user)
     for one in contents(settings, sop_instance_uid):
         state = "set aside" if one.set_aside else "in use"
-        out.print(f"{one.sha256}  received {one.received_utc:%Y-%m-%d %H:%M:%S} UTC  {state}")
+        out.print(f"{one.sha256}  received {shown_time(one.received_utc)}  {state}")
 
 
 if __name__ == "__main__":

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
-from bridge.cli_shared import out, table
+from bridge.cli_shared import out, table, write_json
 
-__all__ = ["library_app"]
+if TYPE_CHECKING:
+    from models.predictor import DosePredictor
+
+__all__ = ["evaluate_on_plans", "library_app"]
 
 library_app = typer.Typer(help="Libraries of plans made with the dose engine; needs [planning].", no_args_is_help=True)
 
@@ -42,7 +45,8 @@ def library_build(
     processes: Annotated[int, typer.Option(min=1, help="Patients at a time; one takes all cores and 3 GB.")] = 1,
 ) -> None:
     """Plan patients over and over with the dose engine: a reference plan each, and plans that trade its goals."""
-    from bridge.workflow.library.build import LIBRARY_RULE, LibraryOptions, build_library, process_executor
+    from bridge.cli_over_patients import at_work
+    from bridge.workflow.library.build import LIBRARY_RULE, LibraryOptions, build_library
     from bridge.workflow.library.weightings import WeightingChoice
     from esapi_stub.engine.engine import EngineSettings
 
@@ -54,20 +58,8 @@ def library_build(
         settings=EngineSettings(dose_grid_mm=dose_grid_mm, beamlet_mm=beamlet_mm, rule=LIBRARY_RULE),
         protocol=protocol,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    on_terminal = sys.stderr.isatty()
-    with (
-        Progress(*columns, console=Console(stderr=True), disable=not on_terminal) as progress,
-        process_executor(processes) as executor,
-    ):
-        task = progress.add_task("patients", total=None)
-
-        def show(done: int, total: int, line: str) -> None:
-            progress.update(task, completed=done, total=total, description=line)
-            if not on_terminal:
-                out.print(f"{done} of {total}: {line}")
-
-        run = build_library(data, folder, options, executor, processes=processes, progress=show)
+    with at_work(processes) as (executor, progress):
+        run = build_library(data, folder, options, executor, processes=processes, progress=progress)
     out.print(f"patients: {run.patients}; plans made: {run.plans}; left out: {len(run.left_out)}")
     for one in run.left_out:
         out.print(f"warning: {one.patient}: {one.error['message']} [{one.error['code']}]")
@@ -98,3 +90,36 @@ def library_report_command(
         for sentence in sentences.values():
             out.print(f"{patient_id}: {sentence}")
     out.print(f"written: {folder / 'report.json'} and {folder / 'fronts.png'}")
+
+
+def evaluate_on_plans(
+    predictor: DosePredictor, data: Path, folder: Path, settings: list[str] | None, json_file: Path | None
+) -> None:
+    """Score a model against the validation plans of a library, without a wish and asked for each plan."""
+    from models.library.evaluation import SETTINGS, evaluate_on_library
+    from models.library.library import open_library
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("patients", total=None)
+        result = evaluate_on_library(
+            predictor,
+            data,
+            open_library(folder),
+            settings=tuple(settings) if settings else SETTINGS,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    out.print(f"model {result.model_id}, trained for: {result.trained_for}")
+    shown = table(
+        f"{result.patients} {result.set_name} patients of library {result.recipe_sha256[:12]}, scores in Gy",
+        "plan", "n", "dose, asked for", "DVH, asked for", "dose, no wish", "DVH, no wish",
+    )  # fmt: skip
+    for one in result.by_setting():
+        scores = (one.dose_score_gy, one.dvh_score_gy, one.unasked_dose_score_gy, one.unasked_dvh_score_gy)
+        shown.add_row(one.setting, str(one.n), *(f"{score:.3f}" for score in scores))
+    out.print(shown)
+    held = sum(bool(plan.held) for plan in result.plans)
+    if held:
+        out.print(
+            f"of {held} plans a part of the label is beyond the model's sliders, and was asked for as far as they go"
+        )
+    write_json(json_file, result.as_dict())

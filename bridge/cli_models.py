@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bridge.cli_kbp import evaluate_estimator, train_kbp_command
+from bridge.cli_library import evaluate_on_plans
 from bridge.cli_shared import JsonFile, out, table, write_json
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ train_app.command("kbp")(train_kbp_command)
 Patients = Annotated[Path, typer.Option(help="OpenKBP patients, packed or as CSV folders.")]
 TrainedTo = Annotated[Path, typer.Option("--out", help="Folder for checkpoint, record and prepared patients.")]
 Minutes = Annotated[float, typer.Option(min=0.01, help="Wall-clock budget, over all resumptions.")]
+PlanLibrary = Annotated[
+    Path | None, typer.Option(help="Library of plans of these patients: take its plans in the place of theirs.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Take up from the checkpoint in the folder.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
 Backbone = Annotated[Literal["resunet", "mednext"], typer.Option(help="Blocks of the encoder.")]
@@ -41,6 +45,11 @@ def evaluate(
         typer.Option("--mirror-average/--one-view", help="Average with the mirror image's prediction; twice the time."),
     ] = True,
     sliders: Annotated[int, typer.Option(min=0, help="Also move all sliders on this many of the patients.")] = 0,
+    library: PlanLibrary = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="With --library: weighting to ask for; without it reference, homogeneity, sparing and two."),
+    ] = None,
 ) -> None:
     """Score a model on OpenKBP patients: doses by the official dose and DVH scores, estimated DVHs by their error."""
     from models.evaluation import evaluate as score
@@ -48,11 +57,18 @@ def evaluate(
     from models.steering import measure_sliders
 
     if not gives_dose(load_card(model, zoo)):
-        if predictions or sliders:
-            raise typer.BadParameter("estimates DVHs: no doses to keep or to steer", param_hint="--model")
-        evaluate_estimator(data, model, json_file, zoo)
+        if predictions or sliders or setting:
+            raise typer.BadParameter("estimates DVHs: no doses to keep, to steer or to compare", param_hint="--model")
+        evaluate_estimator(data, model, json_file, zoo, library)
         return
     predictor = load_model(model, zoo, mirror_average)
+    if library is not None:
+        if predictions or sliders:
+            raise typer.BadParameter("cannot be had with --predictions or --sliders", param_hint="--library")
+        evaluate_on_plans(predictor, data, library, setting, json_file)
+        return
+    if setting:
+        raise typer.BadParameter("needs --library as well", param_hint="--setting")
 
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("patients", total=None)
@@ -89,11 +105,14 @@ def models_list() -> None:
 
 
 @models_app.command("show")
-def models_show(model: Annotated[str, typer.Argument(help="Model id.")]) -> None:
-    """Show the card of a model: what it is, was trained on, and is known not to do."""
+def models_show(
+    model: Annotated[str, typer.Argument(help="Model id.")],
+    zoo: Annotated[Path | None, typer.Option(help="Folder of models; without it the built-in one.")] = None,
+) -> None:
+    """Show the card of a model: what it is, whose plans it was trained for, and what it is known not to do."""
     from models.registry import load_card
 
-    out.print(load_card(model).text())
+    out.print(load_card(model, zoo).text())
 
 
 @models_app.command("export")
@@ -106,6 +125,9 @@ def models_export(
     data: Annotated[
         Path | None, typer.Option(help="With --checkpoint: OpenKBP patients to calibrate the uncertainty on.")
     ] = None,
+    library: Annotated[
+        Path | None, typer.Option(help="With --checkpoint: library of plans that it was trained on.")
+    ] = None,
 ) -> None:
     """Copy a model, checked against its card, into a folder of its own; or make one from a checkpoint."""
     if checkpoint is None:
@@ -115,12 +137,11 @@ def models_export(
         return
     if data is None:
         raise typer.BadParameter("needs --data as well", param_hint="--checkpoint")
-    from models.openkbp.reader import patient_folder
-    from models.training.dataset import load_patients
     from models.training.export import export_fdp
+    from models.training.plans import calibration_plans, training_plans
 
-    patients = load_patients(patient_folder(data, "train"), checkpoint.parent / "patients")
-    out.print(f"written: {export_fdp(checkpoint, folder, model, patients[::10])}")
+    plans, origin = training_plans(data, library, checkpoint.parent)
+    out.print(f"written: {export_fdp(checkpoint, folder, model, calibration_plans(plans), origin)}")
 
 
 @train_app.command("vqvae")
@@ -131,13 +152,14 @@ def train_vqvae_command(
     resume: Resume = False,
     seed: Seed = 1,
     batch: Annotated[int, typer.Option(min=2, help="Doses a step.")] = 4,
+    library: PlanLibrary = None,
 ) -> None:
     """Train Stage I of FDP: a VQ-VAE of doses, whose decoder Stage II takes over."""
     from models.training.vqvae import VqVaeSettings, train_vqvae
 
     with _Bar("Stage I") as bar:
-        patients = bar.patients(data, folder)
-        path = train_vqvae(patients, folder, VqVaeSettings(minutes, seed=seed, batch=batch), resume, bar.show)
+        plans = bar.plans(data, library, folder)
+        path = train_vqvae(plans, folder, VqVaeSettings(minutes, seed=seed, batch=batch), resume, bar.show)
     out.print(f"written: {path}")
 
 
@@ -163,6 +185,7 @@ def train_fdp_command(
     steady: Annotated[
         bool, typer.Option(help="Keep the learning rate, and ship the plain mean of the weights of all steps.")
     ] = False,
+    library: PlanLibrary = None,
 ) -> None:
     """Train Stage II of FDP: anatomy, beams and preferences to dose."""
     from models.fdp.network import NetworkSettings
@@ -184,7 +207,7 @@ def train_fdp_command(
         whole_from=whole_from,
     )
     with _Bar("Stage II") as bar:
-        path = train_fdp(bar.patients(data, folder), folder, settings, resume, bar.show)
+        path = train_fdp(bar.plans(data, library, folder), folder, settings, resume, bar.show)
     out.print(f"written: {path}")
 
 
@@ -197,17 +220,14 @@ class _Bar(Progress):
         self._title = title
         self._task = self.add_task(title, total=1.0)
 
-    def patients(self, data: Path, folder: Path) -> list[Patient]:
-        """Read the training patients, prepared once and kept in the folder."""
-        from models.openkbp.reader import patient_folder
-        from models.training.dataset import load_patients
+    def plans(self, data: Path, library: Path | None, folder: Path) -> list[Patient]:
+        """Read the training plans, prepared once and kept in the folder."""
+        from models.training.plans import training_plans
 
         task = self.add_task("patients", total=None)
-        return load_patients(
-            patient_folder(data, "train"),
-            folder / "patients",
-            progress=lambda done, total: self.update(task, completed=done, total=total),
-        )
+        return training_plans(
+            data, library, folder, progress=lambda done, total: self.update(task, completed=done, total=total)
+        )[0]
 
     def show(self, part: float, text: str) -> None:
         """Show where the training is."""

@@ -18,6 +18,11 @@ _ACTOR = "command line"
 """Who runs these commands may read and write the database itself; the system knows who that was."""
 
 
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin, not the terminal.")
+]
+
+
 @users_app.command("add")
 def add(
     name: Annotated[str, typer.Argument(help="Name to log in with: a-z, 0-9, dot, hyphen, underscore.")],
@@ -26,9 +31,7 @@ def add(
         typer.Option(help="viewer looks; planner edits as well; physicist approves as well; admin looks."),
     ],
     config: RequiredConfigFile,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin, not the terminal.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
 ) -> None:
     """Let somebody log in; asks for the password. A name is given once and never again."""
     from bridge.web.passwords import Passwords
@@ -36,14 +39,28 @@ def add(
     from bridge.workflow.users import Role, add_user
 
     settings = load_settings(config)
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    password_hash = Passwords().hash(password)
+    password_hash = Passwords().hash(_password(password_stdin))
     with Store.in_folder(settings.data_dir).transaction() as session:
         add_user(session, name, Role(role), password_hash, _ACTOR)
     out.print(f"{name} may log in as {role}")
+
+
+@users_app.command("password")
+def password(
+    name: Annotated[str, typer.Argument(help="Name of the user.")],
+    config: RequiredConfigFile,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Give somebody another password, and log him out; asks for it."""
+    from bridge.web.passwords import Passwords
+    from bridge.workflow.store import Store
+    from bridge.workflow.users import change_password
+
+    settings = load_settings(config)
+    password_hash = Passwords().hash(_password(password_stdin))
+    with Store.in_folder(settings.data_dir).transaction() as session:
+        change_password(session, name, password_hash, _ACTOR)
+    out.print(f"{name} has another password")
 
 
 @users_app.command("list")
@@ -73,3 +90,10 @@ def disable(
     with Store.in_folder(load_settings(config).data_dir).transaction() as session:
         disable_user(session, name, _ACTOR)
     out.print(f"{name} may log in no more")
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return typed

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,9 +83,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """Give the section type inside ``Section | None`` or ``tuple[Section, ...]``, or None where there is none."""
+    """Give the section type inside a union, a tuple or the values of a mapping, or None where there is none."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple):
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple, Mapping):
         return next((found for part in typing.get_args(annotation) if (found := section_of(part))), None)
     return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.errors import Problem
+from config.protocol import protocol_names
 from config.settings import Settings
 from config.structure_names import StructureNames, contradiction
 
@@ -42,6 +43,9 @@ def _review(settings: Settings) -> Iterator[Problem]:
         yield Problem("review.tls", f"is needed: {review.host} is seen from elsewhere, and passwords would be readable")
     if review.tls is not None and review.origin is not None and not review.origin.startswith("https://"):
         yield Problem("review.origin", f"{review.origin} is not https, but review.tls is set")
+    known = protocol_names()
+    if review.protocol not in known:
+        yield Problem("review.protocol", f"there is no protocol {review.protocol!r}; known: {', '.join(known)}")
 
 
 def _inside(path: Path, folder: Path) -> bool:
@@ -65,6 +69,11 @@ def _names(settings: Settings) -> Iterator[Problem]:
         *((f"structure_names.aliases.{key}", name) for key, name in own.aliases.items()),
         *((f"structure_names.patterns.{key}", name) for key, name in own.patterns.items()),
         *((f"prediction.oar_weights.{name}", name) for name in settings.prediction.oar_weights),
+        *(
+            (f"review.presets.{preset}.oar_weights.{name}", name)
+            for preset, wished in settings.review.presets.items()
+            for name in wished.oar_weights
+        ),
         *(
             (f"extraction.mean_objective_for[{i}]", name)
             for i, name in enumerate(settings.extraction.mean_objective_for)

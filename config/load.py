@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -106,7 +107,11 @@ def _path(place: Sequence[str | int]) -> str:
 def _keys_at(place: Sequence[str | int]) -> set[str]:
     """Give the known keys of the section at a place."""
     section: Any = Settings
+    is_named = False  # by a site's own name, in a mapping of sections
     for part in place:
-        if isinstance(part, str):
-            section = section_of(section.model_fields[part].annotation)
+        if isinstance(part, str) and not is_named:
+            annotation = section.model_fields[part].annotation
+            section, is_named = section_of(annotation), typing.get_origin(annotation) is Mapping
+        else:
+            is_named = False
     return set(section.model_fields)

@@ -14,7 +14,7 @@ from config.errors import ConfigError, Problem
 from config.structure_names import StructureNames
 from config.yaml_file import read_yaml
 
-__all__ = ["OrganGoal", "Protocol", "TargetGoal", "load_protocol", "read_protocol"]
+__all__ = ["OrganGoal", "Protocol", "TargetGoal", "load_protocol", "protocol_names", "read_protocol"]
 
 _FOLDER = Path(__file__).parent / "protocols"
 
@@ -94,6 +94,11 @@ class Protocol(Section):
         return self
 
 
+def protocol_names() -> list[str]:
+    """Give the names of the protocols that come with the project."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
 def load_protocol(name: str) -> Protocol:
     """Read one of the protocols that come with the project.
 
@@ -107,7 +112,7 @@ def load_protocol(name: str) -> Protocol:
     ConfigError
         There is none of that name, or it holds goals that cannot be.
     """
-    known = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    known = protocol_names()
     if name not in known:
         raise ConfigError(name, [Problem("", f"there is no such protocol; known: {', '.join(known)}")])
     return read_protocol(_FOLDER / f"{name}.yaml")

@@ -43,7 +43,10 @@ class Key(typing.NamedTuple):
 
 
 def all_keys(section: type[Section] = Settings, prefix: str = "") -> Iterator[Key]:
-    """Give every key below a section, depth first; members of lists have ``[]`` in their path."""
+    """Give every key below a section, depth first.
+
+    Members of lists have ``[]`` in their path, those of mappings ``.NAME``.
+    """
     for name, info in section.model_fields.items():
         path = prefix + name
         below = section_of(info.annotation)
@@ -51,8 +54,9 @@ def all_keys(section: type[Section] = Settings, prefix: str = "") -> Iterator[Ke
             kind = _kind(info.annotation, info.metadata)
             yield Key(path, kind, _default(path, info.default), info.description or "")
         if below is not None:
-            is_list = typing.get_origin(info.annotation) is tuple
-            yield from all_keys(below, f"{path}[]." if is_list else f"{path}.")
+            origin = typing.get_origin(info.annotation)
+            member = "[]" if origin is tuple else ".NAME" if origin is Mapping else ""
+            yield from all_keys(below, f"{path}{member}.")
 
 
 def configuration_reference() -> str:

@@ -296,6 +296,16 @@ class ReviewTlsSettings(Section):
     key: SitePath = Field(description="PEM file with our private key, readable by the service only.")
 
 
+class PresetSettings(Section):
+    """One setting of the sliders under a name of the site's own."""
+
+    hi: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        None, description="Wanted homogeneity of the highest target; null: no wish."
+    )
+    oar_weight: NonNegative | None = Field(None, description="Weight of sparing all organs; null: no wish.")
+    oar_weights: Mapping[str, NonNegative] = Field({}, description="Weight of sparing by standard structure name.")
+
+
 class ReviewSettings(Section):
     """The review room, where people look at cases and approve them in a browser."""
 
@@ -307,10 +317,20 @@ class ReviewSettings(Section):
         "Requests to or from anywhere else are refused."
     )
     tls: ReviewTlsSettings | None = Field(description="Certificate for https; null: plain http.")
+    trusted_proxies: tuple[Network, ...] = Field(
+        description="Addresses or networks of reverse proxies, as 127.0.0.1, that are believed where a request comes "
+        "from (X-Forwarded-For): wrong passwords count by that address."
+    )
     session_idle_min: Positive = Field(description="Minutes without a request after which a user is logged out.")
     session_longest_h: Positive = Field(description="Hours after which a user is logged out in any case.")
     two_persons: bool = Field(
         description="Whether two physicists must approve a case; then the command line approves none."
+    )
+    protocol: str = Field(
+        min_length=1, description="Protocol whose clinical goals are shown, met or missed: `head_and_neck`."
+    )
+    presets: Mapping[Annotated[str, Field(min_length=1, max_length=40)], PresetSettings] = Field(
+        description="The site's own settings of the sliders by name, beside spare, balanced and cover."
     )
 
 

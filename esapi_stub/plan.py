@@ -32,6 +32,7 @@ class ExternalPlanSetup(PlanWithBeams):
 
     _needs_leaf_motions = False
     _evaluation: EvaluationDose | None = None
+    _is_converged = False
 
     def Optimize(
         self,
@@ -98,6 +99,11 @@ class ExternalPlanSetup(PlanWithBeams):
         return super().rt_dose if self._evaluation is None else self._evaluation.rt
 
     @property
+    def is_converged(self) -> bool:
+        """Whether the last optimization ended by itself, not for want of iterations; not part of ESAPI."""
+        return self._is_converged
+
+    @property
     def DoseAsEvaluationDose(self) -> EvaluationDose | None:
         """The evaluation dose, where the plan has one."""
         return self._evaluation
@@ -149,6 +155,7 @@ class ExternalPlanSetup(PlanWithBeams):
         )
         self.discard_calculation()
         self._fluence = outcome.fluence
+        self._is_converged = outcome.is_converged
         self.reset_normalization()
         asked = {objective.StructureId: objective.Structure for objective in self.OptimizationSetup.Objectives}
         return optimizer_result(outcome, list(asked.values()), self._system)

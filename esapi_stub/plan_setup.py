@@ -146,7 +146,8 @@ class PlanSetup(PlanningItem):
         """Prescribe; ``treatmentPercentage`` is a fraction (1.0 is 100 %). It discards the dose (our guess)."""
         self.require_change()
         self._system.require_unit(dosePerFraction)
-        if numberOfFractions < 1 or not dosePerFraction.Dose > 0 or not treatmentPercentage > 0:
+        finite = all(0.0 < number < math.inf for number in (dosePerFraction.Dose, treatmentPercentage))
+        if not isinstance(numberOfFractions, int) or numberOfFractions < 1 or not finite:
             found = f"got {numberOfFractions} x {dosePerFraction} at {treatmentPercentage}"
             raise ArgumentException("prescription-range", found)
         self.discard_calculation()

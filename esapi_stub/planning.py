@@ -206,6 +206,8 @@ class OptimizedPlan:
         How many were done.
     is_complete
         False where it was cancelled; the fluence is then the best up to there.
+    is_converged
+        Whether more iterations would hardly have lowered the objective value; False where they were used up.
     """
 
     fluence: tuple[BeamFluence, ...]
@@ -214,6 +216,7 @@ class OptimizedPlan:
     objective_values: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     iterations: int = 0
     is_complete: bool = True
+    is_converged: bool = False
 
 
 def _ignore(_iteration: int, _objective_value: float) -> None:

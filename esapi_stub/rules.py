@@ -79,11 +79,12 @@ RULES: dict[str, HostRule] = {
         ("planning-engine", Basis.LIMIT, "this world has no dose engine: give its Database one"),
         ("point-operator", Basis.DOCUMENTED, "a point objective is upper or lower"),
         ("prescription-first", Basis.GUESS, "SetPrescription comes before objectives; scripts do it so"),
-        ("prescription-range", Basis.GUESS, "fractions are at least 1, dose and treatment percentage above 0"),
+        ("prescription-range", Basis.GUESS, "fractions are whole, from 1 on, dose and percentage finite and above 0"),
         ("priority-positive", Basis.DOCUMENTED, "a priority is a positive number"),
         ("removal-approved", Basis.GUESS, "a plan is removed, with its course or alone, while it is unapproved"),
         ("structure-empty", Basis.GUESS, "an objective is for a structure that has a segment"),
         ("structure-id-length", Basis.OBSERVED, "a structure id has 1 to 16 characters"),
+        ("structure-set-id-length", Basis.OBSERVED, "a structure set id has 1 to 16 characters"),
         (
             "structure-locked",
             Basis.OBSERVED,

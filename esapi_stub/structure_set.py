@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 
 from bridge.rt.derive import ring, subtract, union
 from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_ids
@@ -39,6 +38,8 @@ _TYPE_OF_KIND: dict[RoiKind, str] = {
     "other": "CONTROL",
 }
 _LARGEST_MARGIN_MM = 50.0
+_LONGEST_SET_ID = 16
+"""A Structure Set Label is SH."""
 
 
 class SegmentVolume:
@@ -133,10 +134,7 @@ class Structure:
     @property
     def Volume(self) -> float:
         """Volume in cc, without end caps as in Eclipse."""
-        if self._rt.is_empty:
-            return 0.0
-        height = np.diff(self._rt.slab_edges_mm("none"), axis=1)[:, 0]
-        return float(np.dot([_area_mm2(plane) for plane in self._rt.planes], height)) / 1000.0
+        return self._rt.volume_cc
 
     @property
     def CenterPoint(self) -> VVector:
@@ -170,14 +168,6 @@ class Structure:
     def SegmentVolume(self, value: SegmentVolume) -> None:
         self._set.require_editable()
         self._rt = replace(value.shape, number=self._rt.number, name=self._rt.name, kind=self._rt.kind)
-
-
-def _area_mm2(plane: Plane) -> float:
-    """Give the area of a plane's even-odd region."""
-    region: shapely.Geometry = shapely.Polygon()
-    for loop in plane.loops:
-        region = shapely.symmetric_difference(region, shapely.make_valid(shapely.Polygon(loop)))
-    return float(shapely.area(region))
 
 
 class StructureSet:
@@ -223,6 +213,8 @@ class StructureSet:
     @Id.setter
     def Id(self, value: str) -> None:
         self.require_modifications()
+        if not 1 <= len(value) <= _LONGEST_SET_ID:
+            raise ArgumentException("structure-set-id-length", f"got {value!r}")
         self._id = value
 
     @property

@@ -122,6 +122,8 @@ class ModelCard(_Part):
         Which code runs it; the registry knows the kinds.
     sites
         Treatment sites that it was made for.
+    trained_for
+        The planning system or engine, and the protocol, whose plans it promises.
     training, training_licence, training_command
         What it was fitted to, under which licence that data is, and the command that does it again.
     limits
@@ -141,6 +143,7 @@ class ModelCard(_Part):
     inputs: Inputs
     accepts: Accepts
     preferences: Preferences
+    trained_for: Text = "no planning system named; see its training"
     training: Text
     training_licence: Text
     training_command: Text
@@ -158,6 +161,7 @@ class ModelCard(_Part):
             "",
             f"Sites: {', '.join(self.sites)}",
             f"Preferences: {', '.join(self.preferences.names()) or 'none'}",
+            f"Trained for: {self.trained_for}",
             f"Training: {self.training} Licence: {self.training_licence}.",
             "Limits:",
             *(f"  - {limit}" for limit in self.limits),

@@ -14,7 +14,14 @@ from bridge.rt.volume import Dose
 from models.card import ModelCard
 from models.preference import Preference
 
-__all__ = ["check_anatomy", "check_array", "check_prediction", "check_preference", "check_spacing"]
+__all__ = [
+    "check_anatomy",
+    "check_array",
+    "check_prediction",
+    "check_preference",
+    "check_spacing",
+    "within_sliders",
+]
 
 MAXIMUM_OVER_HIGHEST_LEVEL = 1.4
 """No plan that is worth mimicking is hotter than this; more is a unit or scaling mistake."""
@@ -109,6 +116,24 @@ def check_preference(card: ModelCard, preference: Preference) -> None:
                 model=card.id,
                 preference=what,
             )
+
+
+def within_sliders(card: ModelCard, preference: Preference) -> tuple[Preference, tuple[str, ...]]:
+    """Give a preference as far as a card allows it, and the wishes that it allows in part or not at all.
+
+    For measurements, which ask every model for the same; a person's wish is refused instead.
+    """
+    allowed, held = dict[str, float](), []
+    for what, value in preference.as_dict().items():
+        ends = card.preferences.range_of(what)
+        if ends is not None:
+            allowed[what] = min(max(value, ends[0]), ends[1])
+        if allowed.get(what) != value:
+            held.append(what)
+    prefix = "oar_weight."
+    organs = {what.removeprefix(prefix): value for what, value in allowed.items() if what.startswith(prefix)}
+    kept = Preference(preference.name, allowed.get("hi"), allowed.get("oar_weight"), organs)
+    return kept, tuple(held)
 
 
 def check_spacing(card: ModelCard, grid: Grid) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from bridge.rt.errors import ModelRefusal
 
-__all__ = ["COVER", "NEUTRAL", "SPARE", "Preference", "preference_of"]
+__all__ = ["COVER", "NAMED", "NEUTRAL", "SPARE", "Preference", "preference_of"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ COVER = Preference("cover", hi=0.06, oar_weight=0.85)
 """Targets first: P2 of the FDP paper. By (D2 - D98)/D50 an index of 0.06 is homogeneous; by D5/D95 it would be
 impossible, and a card with that index refuses it."""
 
-_NAMED: Mapping[str, Preference] = MappingProxyType({wish.name: wish for wish in (NEUTRAL, SPARE, COVER)})
+NAMED: Mapping[str, Preference] = MappingProxyType({wish.name: wish for wish in (SPARE, NEUTRAL, COVER)})
+"""By name, from organs first to targets first."""
 
 
 def preference_of(
@@ -77,10 +78,10 @@ def preference_of(
     ModelRefusal
         No preference has that name (``preference-unknown``), or a value is impossible.
     """
-    named = _NAMED.get(name)
+    named = NAMED.get(name)
     if named is None:
         raise ModelRefusal(
-            "preference-unknown", f"There is no preference {name!r}; known are: {', '.join(_NAMED)}.", preference=name
+            "preference-unknown", f"There is no preference {name!r}; known are: {', '.join(NAMED)}.", preference=name
         )
     return replace(
         named,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bridge.rt.arrays import VoxelArray
 from bridge.rt.errors import error_context
+from models.card import Preferences
 from models.openkbp.reader import OpenKbpPatient, list_patients, patient_folder, read_patient
 from models.predictor import DosePredictor, PreparedPredictor
 from models.preference import NEUTRAL, Preference
@@ -23,6 +24,8 @@ HI_OFFSETS = (-0.03, -0.015, 0.0, 0.03, 0.06)
 WEIGHTS = (0.8, 0.9, 1.0, 1.15, 1.35)
 
 _FEWEST_VOXELS = 30
+_FEWEST_SETTINGS = 2
+"""Of a slider, the usual one among them: with fewer there is no slope."""
 
 _LEAST_GY = 1.0
 """Mean dose that an organ must have without a wish for its slider to be measured."""
@@ -43,7 +46,7 @@ class SliderResult:
     n
         Patients that have what it moves.
     settings
-        Of the slider: offsets of the homogeneity index, or weights.
+        Of the slider: offsets of the homogeneity index, or those weights that the model takes.
     achieved
         Median over the patients at each setting: the change of the homogeneity index, or the organ's mean dose outside
         the targets over the neutral one.
@@ -73,6 +76,7 @@ class _Patient:
     """What is measured of one patient."""
 
     prepared: PreparedPredictor
+    sliders: Preferences
     highest: NDArray[np.bool_]
     targets: tuple[NDArray[np.bool_], ...]
     organs: Mapping[str, NDArray[np.bool_]]
@@ -110,7 +114,16 @@ def measure_sliders(
                 _single(patient, organ, rows)
         if progress is not None:
             progress(index + 1, len(paths))
-    return tuple(_summary(slider, found) for slider, found in rows.items())
+    sliders = predictor.card.preferences
+    return tuple(_summary(slider, _settings(sliders, slider), found) for slider, found in rows.items())
+
+
+def _settings(sliders: Preferences, slider: str) -> tuple[float, ...]:
+    """Give the settings of a slider that the model takes; offsets of the homogeneity are cut for each patient."""
+    if slider == "hi":
+        return HI_OFFSETS
+    ends = sliders.range_of("oar_weight" if ">" in slider else slider)
+    return tuple(weight for weight in WEIGHTS if ends is not None and ends[0] <= weight <= ends[1])
 
 
 def _prepare(predictor: DosePredictor, patient: OpenKbpPatient, organs: Sequence[str]) -> _Patient:
@@ -125,7 +138,7 @@ def _prepare(predictor: DosePredictor, patient: OpenKbpPatient, organs: Sequence
     # an organ far from the targets may have no dose at all, and there is nothing to spare
     free = {name: mask for name, mask in free.items() if neutral.organs[name] >= _LEAST_GY}
     neutral = replace(neutral, organs={name: neutral.organs[name] for name in free})
-    return _Patient(prepared, highest, tuple(targets.values()), free, neutral)
+    return _Patient(prepared, predictor.card.preferences, highest, tuple(targets.values()), free, neutral)
 
 
 def _measure(
@@ -156,9 +169,12 @@ Rows = dict[str, list[tuple[list[float], list[float]]]]
 
 
 def _hi(patient: _Patient, rows: Rows) -> None:
+    ends = patient.sliders.hi
+    if ends is None:
+        return
     achieved, drift = [], []
     for offset in HI_OFFSETS:
-        wanted = max(patient.neutral.hi + offset, 0.02)
+        wanted = min(max(patient.neutral.hi + offset, 0.02, ends[0]), ends[1])
         now = _ask(patient, Preference("asked", hi=wanted)) if offset else patient.neutral
         achieved.append(now.hi - patient.neutral.hi)
         drift.append(_drift(patient, now))
@@ -166,9 +182,12 @@ def _hi(patient: _Patient, rows: Rows) -> None:
 
 
 def _common(patient: _Patient, rows: Rows) -> None:
+    weights = _settings(patient.sliders, "oar_weight>")
+    if len(weights) < _FEWEST_SETTINGS:
+        return
     measured = [
         _ask(patient, Preference("asked", oar_weight=weight)) if weight != 1.0 else patient.neutral
-        for weight in WEIGHTS
+        for weight in weights
     ]
     drift = [_drift(patient, now) for now in measured]
     for organ, before in patient.neutral.organs.items():
@@ -177,16 +196,18 @@ def _common(patient: _Patient, rows: Rows) -> None:
 
 
 def _single(patient: _Patient, organ: str, rows: Rows) -> None:
+    weights = _settings(patient.sliders, f"oar_weight.{organ}")
+    if len(weights) < _FEWEST_SETTINGS:
+        return
     achieved, drift = [], []
-    for weight in WEIGHTS:
+    for weight in weights:
         now = _ask(patient, Preference("asked", oar_weights={organ: weight})) if weight != 1.0 else patient.neutral
         achieved.append(now.organs[organ] / patient.neutral.organs[organ])
         drift.append(_drift(patient, now))
     rows.setdefault(f"oar_weight.{organ}", []).append((achieved, drift))
 
 
-def _summary(slider: str, found: list[tuple[list[float], list[float]]]) -> SliderResult:
-    settings = HI_OFFSETS if slider == "hi" else WEIGHTS
+def _summary(slider: str, settings: tuple[float, ...], found: list[tuple[list[float], list[float]]]) -> SliderResult:
     achieved = np.array([row for row, _ in found])
     drift = np.array([row for _, row in found])
     # a weight w asks for the neutral mean over w: in logarithms that is a line of slope -1

@@ -27,6 +27,7 @@ from objective_extraction.objective_set import CaseReference, DerivedStructure, 
 from objective_extraction.objectives import Objective, Origin
 from objective_extraction.rules import asks_for_mean, organ_objectives
 from objective_extraction.settings import ExtractionSettings
+from objective_extraction.structure_volume import structure_volumes
 from objective_extraction.template import template_fall_off, template_lower, template_upper
 
 __all__ = ["LowerEdge", "band_objectives"]
@@ -122,6 +123,7 @@ def band_objectives(
         prescription=prescription,
         objectives=tuple(made.objectives),
         derived_structures=tuple(made.derived),
+        structure_volumes=structure_volumes(structures),
         dose_source="predicted",
         dvh_policy=policy,
         provenance=provenance,

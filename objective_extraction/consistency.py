@@ -22,7 +22,7 @@ def about_objectives(objectives: Iterable[Objective]) -> list[Finding]:
     """Tell where the point objectives of one structure contradict each other.
 
     A DVH never rises: of two upper points the one at the larger volume must have the lower dose, and a lower point
-    must not ask for more dose than an upper point allows to a smaller volume.
+    must not ask for more dose than an upper point allows to a smaller volume, nor for as much as one allows to its own.
     """
     of_structure: dict[str, list[PointObjective]] = {}
     for objective in objectives:
@@ -47,7 +47,9 @@ def _of_one(name: str, points: Sequence[PointObjective]) -> list[Finding]:
                 found.append(Finding("points-not-monotone", "warning", message, where))
     for lower in lowers:
         for upper in uppers:
-            if upper.volume_percent < lower.volume_percent and upper.dose_gy < lower.dose_gy:
+            is_at_same = upper.volume_percent == lower.volume_percent
+            is_colder = upper.dose_gy <= lower.dose_gy if is_at_same else upper.dose_gy < lower.dose_gy
+            if upper.volume_percent <= lower.volume_percent and is_colder:
                 message = (
                     f"{name!r} is asked for at least {lower.dose_gy:g} Gy at {lower.volume_percent:g} % and for at "
                     f"most {upper.dose_gy:g} Gy at {upper.volume_percent:g} %; both cannot be met."
@@ -56,7 +58,8 @@ def _of_one(name: str, points: Sequence[PointObjective]) -> list[Finding]:
     for highest in uppers[:1]:
         for lower in lowers[:1]:
             room = highest.dose_gy - lower.dose_gy
-            if 0 <= room < _LEAST_ROOM * lower.dose_gy:
+            is_contradiction = room == 0 and highest.volume_percent == lower.volume_percent
+            if 0 <= room < _LEAST_ROOM * lower.dose_gy and not is_contradiction:
                 message = (
                     f"{name!r} has {room:.2f} Gy between its lower {lower.dose_gy:g} Gy and its upper "
                     f"{highest.dose_gy:g} Gy, less than {100 * _LEAST_ROOM:g} %; hardly any plan is that homogeneous."

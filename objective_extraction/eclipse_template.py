@@ -208,7 +208,7 @@ def _row(structure: str, node: Element) -> TemplateObjective:
 
 def _description(objectives: ObjectiveSet) -> str:
     """Say what it is, the start of its hash, and which structures must be made before it fits."""
-    text = f"{objectives.dose_source.upper()} - {NOT_FOR_CLINICAL_USE} - {objectives.sha256[:12]}"
+    text = f"{objectives.dose_source.upper()} DOSE - {NOT_FOR_CLINICAL_USE} - {objectives.sha256[:12]}"
     if _is_left_out(objectives.normal_tissue):
         text += ". Without its normal tissue objective"
     derived = [structure.name for structure in objectives.derived_structures]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from bridge.rt.errors import Refusal
 from bridge.rt.findings import Finding
 from objective_extraction.consistency import about_objectives
+from objective_extraction.differences import asked_in_words
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import (
     GeudObjective,
@@ -21,12 +22,17 @@ from objective_extraction.objectives import (
     PointObjective,
 )
 
-__all__ = ["ChangedRow", "NewRow", "edited", "is_edited", "objective_in_words"]
+__all__ = ["MANUAL", "ChangedRow", "NewRow", "edited", "is_edited", "objective_in_words", "with_objectives"]
 
 _EDITED = "objectives-edited"
-_MANUAL = "manual"
-_RECOMPUTED = (_EDITED, "points-not-monotone", "objectives-contradict", "target-window-narrow")
+MANUAL = "manual"
+"""Rule of what a person set; see :class:`objective_extraction.objectives.Origin`."""
+_UNUSUAL = "objective-unusual"
+_RECOMPUTED = (_EDITED, _UNUSUAL, "points-not-monotone", "objectives-contradict", "target-window-narrow")
 """Findings about the objectives alone; the others are about the dose, which no edit changes."""
+
+_LEAST_COVERAGE, _MOST_ALLOWED = 0.95, 1.1
+"""Of the prescription: what coverage is commonly asked at, and what plans rarely exceed."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +123,48 @@ def edited(
     objectives = (*kept, *added)
     if not objectives:
         raise Refusal("objectives-none", "No objective is left. Reject the case if nothing of it is to be used.")
-    by_hand = sum(objective.origin.rule == _MANUAL for objective in objectives)
-    findings = (
-        *(finding for finding in before.findings if finding.code not in _RECOMPUTED),
-        *about_objectives(objectives),
-        Finding(
-            _EDITED, "info", f"{by_hand} of {len(objectives)} objectives were set by hand, and rows may be left out."
-        ),
-    )
-    return replace(before, objectives=objectives, findings=findings), tuple(changes)
+    return with_objectives(before, objectives), tuple(changes)
+
+
+def with_objectives(
+    before: ObjectiveSet, objectives: tuple[Objective, ...], findings: tuple[Finding, ...] = ()
+) -> ObjectiveSet:
+    """Give a set with other objectives, which says that they are no longer what was extracted.
+
+    Parameters
+    ----------
+    findings
+        More of them, about where the objectives come from.
+    """
+    by_hand = sum(objective.origin.rule == MANUAL for objective in objectives)
+    told = f"{by_hand} of {len(objectives)} objectives were set by hand, and rows may be left out."
+    kept = (finding for finding in before.findings if finding.code not in _RECOMPUTED)
+    unusual = _unusual(before, objectives)
+    about = (*kept, *findings, *about_objectives(objectives), *unusual, Finding(_EDITED, "info", told))
+    return replace(before, objectives=objectives, findings=about)
+
+
+def _unusual(before: ObjectiveSet, objectives: Iterable[Objective]) -> Iterator[Finding]:
+    """Warn of numbers set by hand that are rarely meant: a target asked for too little, or too much allowed."""
+    levels = {level.roi_number: level.dose_gy for level in before.prescription.levels}
+    highest_gy = max(levels.values(), default=0.0)
+    for objective in objectives:
+        if objective.origin.rule != MANUAL or isinstance(objective, LineObjective):
+            continue
+        level_gy = None if objective.roi_number is None else levels.get(objective.roi_number)
+        is_upper = isinstance(objective, MeanObjective) or objective.operator == "upper"
+        if level_gy is not None and not is_upper and objective.dose_gy < _LEAST_COVERAGE * level_gy:
+            told = (
+                f"{objective_in_words(objective)} asks for less than {100 * _LEAST_COVERAGE:g} % of the "
+                f"{level_gy:g} Gy that are prescribed to this target. Check that it is meant."
+            )
+            yield Finding(_UNUSUAL, "warning", told)
+        if is_upper and objective.dose_gy > _MOST_ALLOWED * highest_gy:
+            told = (
+                f"{objective_in_words(objective)} allows more than {100 * _MOST_ALLOWED:g} % of the highest "
+                f"prescription, {highest_gy:g} Gy. Check that it is meant."
+            )
+            yield Finding(_UNUSUAL, "warning", told)
 
 
 def is_edited(objectives: ObjectiveSet) -> bool:
@@ -135,16 +174,7 @@ def is_edited(objectives: ObjectiveSet) -> bool:
 
 def objective_in_words(objective: Objective) -> str:
     """Say an objective as a planner would, with all its numbers."""
-    match objective:
-        case PointObjective():
-            what = f"{objective.operator} {objective.volume_percent:g} %"
-        case MeanObjective():
-            what = "mean"
-        case GeudObjective():
-            what = f"{objective.operator} gEUD a={objective.a:g}"
-        case LineObjective():
-            what = f"{objective.operator} line of {len(objective.curve)} points"
-    return f"{objective.roi_name} {what} {_numbers(objective)}"
+    return f"{asked_in_words(objective)} {_numbers(objective)}"
 
 
 def _numbers(objective: Objective) -> str:
@@ -168,8 +198,8 @@ def _changed(old: Objective, row: ChangedRow) -> Objective:
     if not new:
         return old
     origin = old.origin
-    if origin.rule != _MANUAL:
-        origin = Origin(_MANUAL, origin.predicted_gy, 0.0, f"Set by hand; it was: {origin.sentence}")
+    if origin.rule != MANUAL:
+        origin = Origin(MANUAL, origin.predicted_gy, 0.0, f"Set by hand; it was: {origin.sentence}")
     return replace(old, **new, origin=origin)
 
 
@@ -187,7 +217,7 @@ def _added(row: NewRow, before: ObjectiveSet, roi_numbers: Mapping[str, int]) ->
         )
     number = None if row.roi_name in derived else roi_numbers[row.roi_name]
     standard = next((one.standard_name for one in before.objectives if one.roi_name == row.roi_name), None)
-    origin = Origin(_MANUAL, None, 0.0, "Added by hand.")
+    origin = Origin(MANUAL, None, 0.0, "Added by hand.")
     if row.kind == "mean":
         return MeanObjective(
             roi_number=number, roi_name=row.roi_name, standard_name=standard, priority=row.priority, origin=origin,

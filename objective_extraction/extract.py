@@ -33,6 +33,7 @@ from objective_extraction.rules import (
     target_upper,
 )
 from objective_extraction.settings import ExtractionSettings
+from objective_extraction.structure_volume import structure_volumes
 from objective_extraction.template import template_fall_off, template_lower, template_upper
 
 __all__ = ["extract_objectives"]
@@ -103,6 +104,7 @@ def extract_objectives(
         prescription=prescription,
         objectives=tuple(extraction.objectives),
         derived_structures=tuple(extraction.derived),
+        structure_volumes=structure_volumes(structures),
         dose_source=dose_source,
         dvh_policy=policy,
         provenance=provenance,

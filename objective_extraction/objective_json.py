@@ -34,6 +34,7 @@ from objective_extraction.objectives import (
     Origin,
     PointObjective,
 )
+from objective_extraction.structure_volume import StructureVolume
 
 __all__ = [
     "objective_set_from_json",
@@ -142,6 +143,12 @@ def _approved_from_json(data: bytes | str) -> tuple[ObjectiveSet, Approval | Non
         canonical_json(document)  # text that is no Unicode, and nesting without end
     except (ValueError, RecursionError) as error:
         raise Refusal("objectives-json", f"This is not the JSON of an objective set: {error}.") from error
+    if isinstance(document, dict) and isinstance(document.get("format"), str):  # as the bridge's other files have it
+        raise Refusal(
+            "objectives-json",
+            f"This is no objective set but a file of the format {document['format'][:40]!r}. Name the objectives.json "
+            "that lies beside it.",
+        )
     if isinstance(document, dict) and document.get("version") not in (None, ObjectiveSet.version):
         raise Refusal(
             "objectives-version",
@@ -208,6 +215,7 @@ def _objective_set(document: Mapping[str, Any]) -> ObjectiveSet:
             DerivedStructure(**{**item, "of": tuple(item["of"]), "minus": tuple(item["minus"])})
             for item in document["derived_structures"]
         ),
+        structure_volumes=tuple(StructureVolume(**item) for item in document["structure_volumes"]),
         dose_source=document["dose_source"],
         dvh_policy=DvhPolicy(**document["dvh_policy"]),
         provenance=Provenance(

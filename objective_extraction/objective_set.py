@@ -18,10 +18,12 @@ from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE, Provenance
 from bridge.rt.short_ids import LONGEST_STRUCTURE_ID, short_ids
 from objective_extraction.objectives import NormalTissueObjective, Objective, check_name
+from objective_extraction.structure_volume import StructureVolume
 
 __all__ = ["CaseReference", "DerivedStructure", "DoseSource", "ObjectiveSet", "canonical_json"]
 
-DoseSource = Literal["predicted", "clinical", "reimported"]
+DoseSource = Literal["predicted", "optimized", "given"]
+"""By a model; by the bridge's own research planning; or by whoever made a dose that came as a file."""
 
 _LARGEST_MARGIN_MM = 50.0
 """What Eclipse takes as one margin."""
@@ -102,6 +104,11 @@ class DerivedStructure:
                 roi=self.name,
             )
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the structures that it is made of."""
+        return (*self.of, *self.minus, *(() if self.within is None else (self.within,)))
+
     def __str__(self) -> str:
         """Say it as a planner would."""
         if self.operation == "subtract":
@@ -124,6 +131,8 @@ class ObjectiveSet:
         In the order in which they are shown.
     derived_structures
         In the order in which they must be made.
+    structure_volumes
+        Of the structures in the structure set, those without objectives too: a person may ask something of them.
     dose_source
         What dose they were read from.
     dvh_policy
@@ -139,15 +148,17 @@ class ObjectiveSet:
     ------
     Refusal
         Two derived structures of one name, an objective for a structure that is neither in the structure set nor
-        derived here (``derived-unknown``), or one ROI number under two names or the reverse (``roi-name-conflict``).
+        derived here (``derived-unknown``), one ROI number under two names or the reverse (``roi-name-conflict``), or a
+        structure that is needed and of which no volume is known (``volume-unknown``).
     """
 
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
 
     case: CaseReference
     prescription: Prescription
     objectives: tuple[Objective, ...]
     derived_structures: tuple[DerivedStructure, ...]
+    structure_volumes: tuple[StructureVolume, ...]
     dose_source: DoseSource
     dvh_policy: DvhPolicy
     provenance: Provenance
@@ -181,6 +192,26 @@ class ObjectiveSet:
                 f"Two structures are named {shared[0]!r}, and a planning system tells them apart by name; rename one.",
                 roi=shared[0],
             )
+        known = Counter(volume.roi_number for volume in self.structure_volumes)
+        named = {(volume.roi_number, volume.roi_name) for volume in self.structure_volumes}
+        of_objectives = {(o.roi_number, o.roi_name) for o in self.objectives if o.roi_number is not None}
+        lacking = {name for _, name in of_objectives - named} | (self._sources() - {name for _, name in named})
+        lacking |= {volume.roi_name for volume in self.structure_volumes if known[volume.roi_number] > 1}
+        if lacking:
+            raise Refusal(
+                "volume-unknown", f"There has to be one volume of each structure: {', '.join(sorted(lacking))}."
+            )
+
+    def _sources(self) -> set[str]:
+        """Give the structures of the structure set that derived ones are made of."""
+        derived = {recipe.name for recipe in self.derived_structures}
+        return {name for recipe in self.derived_structures for name in recipe.sources} - derived
+
+    @property
+    def needed_structures(self) -> tuple[StructureVolume, ...]:
+        """The structures that a plan must have as they were: those of objectives, and what derived ones are made of."""
+        numbers, sources = {objective.roi_number for objective in self.objectives}, self._sources()
+        return tuple(one for one in self.structure_volumes if one.roi_number in numbers or one.roi_name in sources)
 
     @cached_property
     def structure_ids(self) -> Mapping[str, str]:
@@ -190,8 +221,7 @@ class ObjectiveSet:
             [
                 *(level.roi_name for level in self.prescription.levels),
                 *(objective.roi_name for objective in self.objectives),
-                *(name for recipe in recipes for name in (recipe.name, *recipe.of, *recipe.minus)),
-                *(recipe.within for recipe in recipes if recipe.within is not None),
+                *(name for recipe in recipes for name in (recipe.name, *recipe.sources)),
             ]
         )
 
@@ -215,6 +245,7 @@ class ObjectiveSet:
             "normal_tissue": None if self.normal_tissue is None else asdict(self.normal_tissue),
             "derived_structures": [asdict(structure) for structure in self.derived_structures],
             "structure_ids": self.shortened_names,
+            "structure_volumes": [asdict(volume) for volume in self.structure_volumes],
             "dvh_policy": asdict(self.dvh_policy),
             "provenance": self.provenance.as_dict(),
             "findings": [finding.as_dict() for finding in self.findings],

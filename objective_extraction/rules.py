@@ -118,8 +118,7 @@ def target_lower(
         asked = _rounded(min(max(predicted, floor), level.dose_gy))
         if objectives and asked <= objectives[-1].dose_gy:
             continue
-        part = f"at least {100 * floor / level.dose_gy:.0f} % of the prescription"
-        sentence = f"D{volume:g}% is {predicted:.2f} Gy; asked for {asked:.2f} Gy, {part}."
+        sentence = f"D{volume:g}% is {predicted:.2f} Gy; {_lower_rule(predicted, floor, level)}."
         objectives.append(
             PointObjective(
                 **_of(structure),
@@ -131,6 +130,16 @@ def target_lower(
             )
         )
     return tuple(objectives)
+
+
+def _lower_rule(predicted_gy: float, floor_gy: float, level: TargetLevel) -> str:
+    """Say by which rule a lower objective of a target comes by its dose."""
+    least = f"{100 * floor_gy / level.dose_gy:.0f} % of the prescription"
+    if predicted_gy >= level.dose_gy:
+        return f"asked for {level.dose_gy:.2f} Gy, the prescription, as more buys nothing"
+    if predicted_gy < floor_gy:
+        return f"asked for {floor_gy:.2f} Gy, which is {least} and the least that is asked"
+    return f"asked for as much, being above the least of {floor_gy:.2f} Gy, {least}"
 
 
 def least_of_target_gy(volume_percent: float, level: TargetLevel) -> float:
@@ -155,14 +164,15 @@ def target_upper(
     """
     objectives: list[PointObjective] = []
     reference = next_higher_gy or level.dose_gy
-    of_whom = f", {{:g}} % of the next higher level of {reference:g} Gy" if next_higher_gy else ""
+    of_whom = f"the next higher level of {reference:g} Gy" if next_higher_gy else "the prescription"
+    least = _LEAST_UPPER * level.dose_gy
     for limit in sorted(settings.target_upper_limits, key=lambda limit: limit.volume_percent):
         most = most_of_target_gy(limit, level, next_higher_gy)
         read = _read(dvh, limit.volume_percent)
-        asked = _rounded(min(max(read.dose_gy, _LEAST_UPPER * level.dose_gy), most))
+        asked = _rounded(min(max(read.dose_gy, least), most))
         if objectives and asked >= objectives[-1].dose_gy:
             continue
-        allowed = f"the settings allow {most:.2f} Gy{of_whom.format(limit.limit_percent)}"
+        rule = _upper_rule(read.dose_gy, least, most, f"{limit.limit_percent:g} % of {of_whom}")
         objectives.append(
             PointObjective(
                 **_of(structure),
@@ -170,10 +180,19 @@ def target_upper(
                 operator="upper",
                 dose_gy=asked,
                 volume_percent=read.volume_percent,
-                origin=Origin("target-upper", read.dose_gy, 0.0, f"{read.what} is {read.dose_gy:.2f} Gy; {allowed}."),
+                origin=Origin("target-upper", read.dose_gy, 0.0, f"{read.what} is {read.dose_gy:.2f} Gy; {rule}."),
             )
         )
     return tuple(objectives)
+
+
+def _upper_rule(predicted_gy: float, least_gy: float, most_gy: float, most_is: str) -> str:
+    """Say by which rule an upper objective of a target comes by its dose."""
+    if max(predicted_gy, least_gy) >= most_gy:
+        return f"asked for the most that is allowed, {most_gy:.2f} Gy, {most_is}"
+    if predicted_gy < least_gy:
+        return f"asked for {least_gy:.2f} Gy, {100 * _LEAST_UPPER:g} % of the prescription, for the optimizer's room"
+    return f"asked for as much, within the allowed {most_gy:.2f} Gy, {most_is}"
 
 
 class _Read(NamedTuple):

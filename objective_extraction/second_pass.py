@@ -15,9 +15,9 @@ from dataclasses import replace
 from bridge.rt.dvh import Dvh
 from bridge.rt.errors import Refusal
 from bridge.rt.findings import Finding
-from objective_extraction.near_maximum import near_maximum
 from objective_extraction.objective_set import ObjectiveSet
 from objective_extraction.objectives import MeanObjective, Objective, PointObjective
+from objective_extraction.slack import reached_gy
 
 __all__ = ["second_pass"]
 
@@ -72,7 +72,7 @@ def _moved(objective: Objective, dvh: Dvh, largest_change_percent: float) -> Obj
     if not isinstance(objective, PointObjective | MeanObjective):
         return objective
     lower = isinstance(objective, PointObjective) and objective.operator == "lower"
-    missed_gy = (-1.0 if lower else 1.0) * (_reached_gy(objective, dvh) - objective.dose_gy)
+    missed_gy = (-1.0 if lower else 1.0) * (reached_gy(objective, dvh) - objective.dose_gy)
     if missed_gy < _LEAST_MISS_GY:
         return objective
     change_gy = min(missed_gy, largest_change_percent / 100.0 * objective.dose_gy)
@@ -82,11 +82,3 @@ def _moved(objective: Objective, dvh: Dvh, largest_change_percent: float) -> Obj
         f"{dose_gy:.2f} Gy."
     )
     return replace(objective, dose_gy=dose_gy, origin=replace(objective.origin, sentence=sentence))
-
-
-def _reached_gy(objective: PointObjective | MeanObjective, dvh: Dvh) -> float:
-    if isinstance(objective, MeanObjective):
-        return dvh.mean_gy
-    if objective.operator == "upper" and objective.volume_percent == 0:
-        return near_maximum(dvh).dose_gy
-    return dvh.dose_at_percent(objective.volume_percent)

@@ -40,6 +40,9 @@ STRUCTURES = (
 )
 """Cylinders that begin and end half way between slices, so that their contours have exactly their volume."""
 
+CORD_OUTSIDE_BODY = (*STRUCTURES[:3], replace(STRUCTURES[3], centre_mm=(33.0, -95.0, 415.0)))
+"""The same with half of the cord behind the patient's back."""
+
 PROVENANCE = Provenance(
     software_version="0.1.0",
     model_id="test-model",

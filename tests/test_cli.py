@@ -106,17 +106,19 @@ def test_every_problem_of_a_settings_file_is_shown(tmp_path: Path, capsys: pytes
     assert "bad [bold].yaml: settings are valid" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["plain", "a b; rm -rf $HOME [/red] :smile: '\"ö"])
 def test_predict_writes_everything_whatever_the_folders_are_called(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    name = "a b; rm -rf $HOME [/red] :smile: '\"ö"
     write_small_phantom(tmp_path / f"in {name}")
     assert run("predict", f"in {name}", "--out", f"out {name}") == 0
     assert {path.name for path in (tmp_path / f"out {name}").iterdir()} == set(ARTIFACT_FILES.values())
     shown = capsys.readouterr().out
     for kind, file in ARTIFACT_FILES.items():
         assert f"{kind}: out {name}/{file}" in shown
-    assert run("predict", f"in {name}", "--out", f"out {name}") == 0, "earlier results are replaced"
+    assert run("predict", f"in {name}", "--out", f"out {name}", "--model", "geometric") == 0
+    dvhs = json.loads((tmp_path / f"out {name}" / "dvh.json").read_text())
+    assert dvhs["provenance"]["model_id"] == "geometric", "earlier results are replaced"
 
 
 @pytest.mark.parametrize("out", ["dicom", ".", "..", "dicom/../dicom"])
@@ -137,6 +139,30 @@ def test_predict_passes_on_what_is_wanted(
     ):
         assert run("predict", "dicom", "--out", "other", *wanted) == 3
         assert shown in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("predict", "dicom", "--out", "other", "--hi", "5"), ("--hi", "less than or equal to 2")),
+        (("predict", "dicom", "--out", "other", "--oar-weight", "all=-1"), ("--oar-weight", "0 or more")),
+        (("predict", "dicom/RS.dcm", "--out", "other"), ("dicom_dir", "is a file")),
+        (("plan", "dicom", "--objectives", "dicom", "--out", "other"), ("--objectives", "is a directory")),
+        (("dvh", "--dose", "dicom", "--structures", "dicom/RS.dcm"), ("--dose", "is a directory")),
+        (("doctor", "--config", "dicom"), ("--config", "is a directory")),
+    ],
+)
+def test_wrong_use_names_the_option(
+    phantom: PhantomCase,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: tuple[str, ...],
+) -> None:
+    assert run(*arguments) == 2
+    shown = capsys.readouterr().err
+    assert all(text in shown for text in said)
     assert not (tmp_path / "other").exists()
 
 
@@ -211,7 +237,8 @@ def test_cases_of_an_empty_bridge(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_approving_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bridge.yaml").write_text("data_dir: data\n")
     who = ("--user", "physicist", "--config", "bridge.yaml")
-    assert run("approve", "0" * 12, "--objectives", "missing.json", *who) == 4
+    assert run("approve", "0" * 12, "--objectives", "missing.json", *who) == 2
+    assert "'missing.json'" in capsys.readouterr().err
     (tmp_path / "objectives.json").write_text("{}")
     assert run("approve", "0" * 12, "--objectives", "objectives.json", *who) == 3
     assert "[case-unknown: " in capsys.readouterr().err
@@ -262,6 +289,7 @@ main(["models", "list"])
 
 def test_the_dose_is_not_for_clinical_use_and_belongs_to_the_patient(phantom: PhantomCase, tmp_path: Path) -> None:
     assert run("predict", "dicom", "--out", "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(ARTIFACT_FILES.values())
     dose = pydicom.dcmread(tmp_path / "out" / "rtdose.dcm")
     assert dose.PatientID == phantom.identity.patient_id
     assert dose.FrameOfReferenceUID == phantom.grid.frame_of_reference_uid

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.cli import main
 from bridge.tps.eclipse import EclipseFolder
+from bridge.workflow.cases import case_id_of
 from bridge.workflow.store import Store
 from objective_extraction.objective_json import objective_set_to_json, read_approved
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
@@ -31,8 +32,8 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def hand_over(site: Path, *options: str, file: str = "reviewed.json") -> int:
-    return run(*options, "hand-over", site / file, "--user", "A. Physicist", "--config", site / "site.yaml")
+def hand_over(site: Path, *options: str, file: str = "reviewed.json", user: str = "A. Physicist") -> int:
+    return run(*options, "hand-over", site / file, "--user", user, "--config", site / "site.yaml")
 
 
 def test_a_file_is_handed_over_and_the_same_command_shows_the_answer(
@@ -40,7 +41,11 @@ def test_a_file_is_handed_over_and_the_same_command_shows_the_answer(
 ) -> None:
     assert hand_over(site) == 0
     name = f"objectives-{GIVEN.sha256[:16]}"
-    assert capsys.readouterr().out.strip() == f"to Eclipse as {name}: delivered after 1 attempts"
+    first, approved, folder, after = capsys.readouterr().out.strip().splitlines()
+    assert first == f"to the folder for Eclipse as {name}: delivered after 1 attempt"
+    assert approved.strip().startswith("approved by A. Physicist on 20")
+    assert folder.strip() == f"folder: {site / 'share' / name}"
+    assert after.startswith("next: run the plug-in")
     objectives, approval = read_approved(site / "share" / name / "objectives.json")
     assert (objectives, approval and approval.approved_by) == (GIVEN, "A. Physicist")
     (site / "share" / name / "receipt.json").write_bytes(receipt_json(**REFUSED))
@@ -60,14 +65,56 @@ def test_a_folder_that_is_away_is_a_failure_and_one_with_something_else_a_refusa
 ) -> None:
     (site / "share").rmdir()
     assert hand_over(site) == 4
-    assert "The drop folder for Eclipse is not there" in capsys.readouterr().err
+    shown, said = capsys.readouterr()
+    assert (shown, said.count("[")) == ("", 1)
+    assert f"The drop folder for Eclipse is not there: {site / 'share'}" in said
+    assert said.strip().endswith("[drop-folder-missing]")
     (site / "share").mkdir()
     folder = EclipseFolder(site / "share")
     folder.hand_over(GIVEN)
     path = folder.folder_of(GIVEN) / "objectives.json"
     path.write_text(path.read_text().replace("70.5", "60.5"))
     assert hand_over(site) == 3
-    assert "changed after they were written" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "changed after they were written" in said
+    assert said.strip().endswith("[objectives-changed]")
+
+
+def test_a_folder_that_was_removed_after_a_plan_got_it_is_written_again_and_that_is_said(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hand_over(site) == 0
+    folder = EclipseFolder(site / "share").folder_of(GIVEN)
+    (folder / "receipt.json").write_bytes(receipt_json())
+    assert hand_over(site) == 0
+    shutil.rmtree(folder)
+    capsys.readouterr()
+    assert hand_over(site) == 0
+    assert "written again: its folder was removed after a plan got them" in capsys.readouterr().out
+    assert read_approved(folder / "objectives.json")[0] == GIVEN
+    assert hand_over(site) == 0
+    assert "written again" not in capsys.readouterr().out
+
+
+def test_a_second_approver_is_told_that_the_first_approval_stays(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hand_over(site) == 0
+    capsys.readouterr()
+    assert hand_over(site, user="B. Physicist") == 0
+    shown = capsys.readouterr().out
+    assert "approved by A. Physicist on 20" in shown
+    assert "they were approved by A. Physicist before; the approval of B. Physicist was not added" in shown
+    case_id = case_id_of(GIVEN.case.study_instance_uid, GIVEN.case.structure_set_uid)
+    assert run("audit", "show", "--case", case_id, "--config", site / "site.yaml") == 0
+    events = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert [(event[2], event[3], event[4]) for event in events] == [
+        ("objectives-approved", "A. Physicist", case_id),
+        ("hand-over-written", "bridge", case_id),
+        ("approval-not-added", "B. Physicist", case_id),
+    ]
+    assert run("audit", "show", "--last", "1", "--config", site / "site.yaml") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_a_folder_that_was_removed_is_said_and_written_again_when_it_is_asked_for_once_more(
@@ -100,7 +147,7 @@ def test_the_list_of_cases_shows_hand_overs_and_answers(site: Path, capsys: pyte
     store.close()
     assert run("cases", "--config", site / "site.yaml", "--json", site / "cases.json") == 0
     shown = capsys.readouterr().out
-    assert f"to Eclipse as {room.handed.name}: delivered after 1 attempts" in shown
+    assert f"to the folder for Eclipse as {room.handed.name}: delivered after 1 attempt\n" in shown
     assert "receipt.json: applied 5 of 6 objectives to plan 2.25.7; not taken: Parotid_L-PTV" in shown
     (case,) = json.loads((site / "cases.json").read_text())
     assert [answer["state"] for answer in case["hand_overs"][0]["answers"]] == ["applied"]

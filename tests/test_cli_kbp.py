@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from bridge.cli import main
 from models.kbp import fit
 from models.registry import load_estimator
 from tests.models import openkbp_patients
+from tests.models.library.libraries import RECIPE
+from tests.models.training.plan_libraries import KnownPatient, write_library
 
 PLANS = 3
 
@@ -58,6 +61,9 @@ def test_training_leaves_a_model_and_the_data_of_its_plots(zoo: Path) -> None:
     with (zoo / "kbp-test-plans.csv").open() as file:
         assert {row["plan"] for row in csv.DictReader(file)} == {"pt_1", "pt_2", "pt_3"}
     assert "pt_" not in (zoo / "kbp-test" / "parameters.json").read_text()
+    report = (zoo / "kbp-test-plans.html").read_text()
+    assert f"<caption>{PLANS} plans</caption>" in report
+    assert "fdp-bridge train kbp --data DIR --out OUT --model kbp-test" in report
 
 
 def test_a_model_is_not_trained_over_another(zoo: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,3 +98,35 @@ def test_too_few_plans_are_refused(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert error["code"] == "kbp-too-few-plans"
     assert "3 have Parotid_L" in error["message"]
     assert not (tmp_path / "zoo").exists()
+
+
+def test_a_model_of_a_librarys_plans_says_so_and_is_measured_on_them(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fit, "FEWEST_PLANS", PLANS)
+    monkeypatch.setattr(fit, "FEWEST_PLANS_OF_REGION", PLANS)
+    patients = [KnownPatient(path, path.parent.name) for path in sorted(data.rglob("*.npz"))]
+    library = write_library(tmp_path / "library", patients)
+    assert run("train", "kbp", "--data", data, "--library", library, "--out", tmp_path, "--model", "kbp-engine") == 0
+    card = load_estimator("kbp-engine", tmp_path).card
+    assert card.trained_for == f"the dose engine {RECIPE.engine}, protocol {RECIPE.protocol}"
+    assert f"Recipe of the library: {RECIPE.sha256}" in card.training
+    assert card.training_command.endswith("--library LIBRARY")
+    capsys.readouterr()
+    result = tmp_path / "score.json"
+    assert run(
+        "evaluate", "--data", data, "--library", library, "--model", "kbp-engine", "--zoo", tmp_path, "--json", result
+    ) == 0  # fmt: skip
+    score = json.loads(result.read_text())
+    assert score["library_recipe_sha256"] == RECIPE.sha256
+    # the same even dose in everybody: what was learned is what is measured
+    assert score["mean_abs_gy"] < 0.5
+
+
+def test_without_what_the_report_needs_nothing_is_trained(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert run("train", "kbp", "--data", data, "--out", tmp_path, "--model", "kbp-late") == 4
+    assert "jinja2" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge import cli_over_patients
 from bridge.cli import main
 from bridge.workflow.library import build as module
 from bridge.workflow.library.build import LibraryOptions, LibraryRun
@@ -42,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         more["progress"](1, 2, "pt_1: 17 plans in 90 s")
         return LibraryRun(1, 17, (LeftOut("pt_2", {"message": "There is no target.", "code": "no-target"}),))
 
-    monkeypatch.setattr(module, "process_executor", threads)
+    monkeypatch.setattr(cli_over_patients, "process_executor", threads)
     monkeypatch.setattr(module, "build_library", listen)
     return seen
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -29,6 +31,12 @@ def _predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("predict", "dicom", "--out", "result", "--config", "site.yaml") == 0
 
 
+def metrics_in(dvh_file: Path, roi_name: str) -> dict[str, float]:
+    (found,) = [row for row in json.loads(dvh_file.read_text())["structures"] if row["roi_name"] == roi_name]
+    metrics: dict[str, float] = found["metrics"]
+    return metrics
+
+
 def plan(*more: object) -> int:
     return run("plan", "dicom", "--objectives", "result/objectives.json", "--out", "plan", *more)
 
@@ -47,8 +55,33 @@ def test_it_writes_plan_dose_dvhs_and_receipt(
     assert "beams: 9, " in shown
     assert "(guess)" in shown
     assert "Optimized by Closed form in 4 iterations" in shown
+    assert "stopped, not converged" in shown
+    assert "reading the case" in shown
+    assert "optimization: iteration 1, objective value 1\n" in shown
+    levels = "PTV_6000 60 Gy (from its name), PTV_5000 50 Gy (from its name)"
+    assert f"prescription: {levels} in 30 fractions" in shown
+    assert "model: geometric" in shown
+    assert "info: The RTPLAN carries " in shown
+    said = re.search(
+        r"PTV_6000: D95% ([\d.]+) Gy predicted, ([\d.]+) Gy optimized; requested: .*lower 60 Gy at 95 %", shown
+    )
+    assert said is not None
+    doses = [metrics_in(tmp_path / folder / "dvh.json", "PTV_6000")["D95%_gy"] for folder in ("result", "plan")]
+    assert [float(dose) for dose in said.groups()] == pytest.approx(doses, abs=0.051)
+    assert re.search(r"SpinalCord: mean [\d.]+ Gy predicted, [\d.]+ Gy optimized\n", shown)
     for kind, name in PLAN_FILES.items():
         assert f"{kind}: plan/{name}" in shown
+
+
+def test_of_objectives_without_the_prediction_beside_them_no_predicted_dose_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(monkeypatch, FakeEngine)
+    dvhs = tmp_path / "result" / "dvh.json"
+    dvhs.write_text(dvhs.read_text().replace('"model_id": "geometric"', '"model_id": "another"'))
+    assert plan("--config", "site.yaml") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"PTV_6000: D95% [\d.]+ Gy optimized; requested", shown)
 
 
 def test_another_case_is_refused(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli_reference import command_line_reference
+from bridge.cli import app
+from bridge.cli_reference import _commands, _parameters, command_line_reference
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "command-line.md"
@@ -43,3 +44,13 @@ def test_every_line_has_a_meaning() -> None:
     assert len(rows) > 25
     for row in rows:
         assert row.endswith(". |"), row
+
+
+def test_no_help_text_loses_a_word_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are markup to some terminals: `needs [planning]` became `needs .`."""
+    for name, function in _commands(app, ""):
+        with pytest.raises(SystemExit):
+            app(args=[*name.split(), "--help"], terminal_width=200)
+        shown = "".join(capsys.readouterr().out.split())
+        for text in (function.__doc__ or "", *(parameter.help for parameter in _parameters(function))):
+            assert "".join(text.split()) in shown, name

@@ -11,20 +11,25 @@ import pytest
 import torch
 
 from bridge.cli import main
+from models.fdp import frame, model
 from models.fdp.model import FdpModel
 from models.fdp.network import NetworkSettings
+from models.fdp.parameters import FdpParameters
 from models.openkbp.reader import read_patient
 from models.preference import Preference
 from models.registry import load_model
-from models.training import fdp, synthetic, vqvae
+from models.training import export, fdp, prepare, vqvae
 from tests.models import openkbp_patients
-from tests.models.training import small
+from tests.models.training import plan_libraries, small
+from tests.models.training.plan_libraries import KnownPatient
 
 pytestmark = [
     pytest.mark.filterwarnings(small.NO_CUDA),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
 ]
 STEPS = 2
+BOX = (64, 40, 56)
+"""Just large enough for the targets of the patients here; the network's own has five times as many voxels."""
 
 
 def run(*arguments: object) -> int:
@@ -48,10 +53,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def steps() -> Iterator[small.Steps]:
-    """Networks of the smallest size, and a clock that runs by steps."""
+    """Networks and boxes of the smallest size, and a clock that runs by steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NetworkSettings.__init__, "__defaults__", tuple(small.NETWORK.as_dict().values()))
-        patch.setattr(synthetic, "CROP", small.BOX)
+        small.shrink(patch, BOX)
+        for module in (frame, model, prepare):
+            patch.setattr(module, "BOX", BOX)
         yield small.Steps(patch)
 
 
@@ -123,6 +130,43 @@ def test_what_is_asked_for_reaches_the_training(data: Path, tmp_path: Path, monk
     assert (two.start, two.stage1, n, folder) == (Path("a.pt"), Path("b.pt"), 2, tmp_path)
 
 
+def test_a_training_on_a_library_makes_a_model_of_its_plans(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # its graphs are made as those of any other model
+    monkeypatch.setattr(export, "_to_onnx", lambda part, inputs, path, *names: path.write_bytes(b"a graph"))
+    sources = sorted((data / "train").iterdir())
+    library = plan_libraries.write_library(tmp_path / "library", [KnownPatient(source) for source in sources])
+    common = ("--data", data, "--library", library)
+    minutes = small.Steps.minutes(1)
+    assert run("train", "fdp", *common, "--out", tmp_path / "out", "--minutes", minutes, "--batch", 1) == 0
+    made = ("--out", tmp_path / "zoo", "--checkpoint", tmp_path / "out" / "fdp.pt", *common)
+    assert run("models", "export", "engine", *made) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"fdp.pt", "fdp.csv", "plans"}
+    capsys.readouterr()
+    assert run("models", "show", "engine", "--zoo", tmp_path / "zoo") == 0
+    assert "Trained for: the dose engine closed form, protocol head_and_neck" in capsys.readouterr().out
+    parameters = FdpParameters.read(tmp_path / "zoo" / "engine")
+    assert parameters.weight_limits["Parotid_R"] == (1.0, 1.25)
+
+
+def test_a_model_is_measured_by_the_plans_of_a_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "validation"
+    folder.mkdir()
+    source = openkbp_patients.write_packed(folder, "pt_201")
+    library = plan_libraries.write_library(tmp_path / "library", [KnownPatient(source, "validation")])
+    common = ("evaluate", "--data", tmp_path, "--model", "geometric", "--library", library)
+    assert run(*common, "--setting", "reference", "--json", tmp_path / "scores.json") == 0
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert (content["model_id"], content["patients"]) == ("geometric", 1)
+    (row,) = content["settings"]
+    assert (row["setting"], row["n"], row["dose_score_gy"]) == ("reference", 1, row["unasked_dose_score_gy"])
+    shown = capsys.readouterr().out
+    assert "trained for: no planning system named; see its training" in shown
+    assert f"{row['dose_score_gy']:.3f}" in shown
+    assert refusal(capsys, *common, "--setting", "homogeneity") == "library-no-plans"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -133,6 +177,8 @@ def test_what_is_asked_for_reaches_the_training(data: Path, tmp_path: Path, monk
         ("train", "fdp", "--data", "data", "--out", "out", "--backbone", "unet"),
         ("train", "fdp", "--data", "data", "--out", "out", "--rotate", "1.5"),
         ("models", "export", "mine", "--out", "zoo", "--checkpoint", "fdp.pt"),  # nothing to calibrate on
+        ("evaluate", "--data", "data", "--model", "geometric", "--setting", "sparing"),  # of which library?
+        ("evaluate", "--data", "data", "--model", "geometric", "--library", "library", "--sliders", "3"),
     ],
 )
 def test_wrong_use_is_2(arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from bridge.cli import app
 from bridge.rt.errors import AccessRefusal, ApprovalRefusal, IdentityRefusal
 from bridge.workflow.store import Store
+from config.load import load_settings
 
 
 @pytest.fixture
@@ -39,6 +40,15 @@ def test_users_are_added_listed_and_disabled(config: Path) -> None:
     assert run(config, "audit", "verify").startswith("3 events, none changed")
 
 
+def test_a_trail_is_verified_by_its_data_folder_alone(config: Path, tmp_path: Path) -> None:
+    run(config, "users", "add", "m.curie", "--role", "viewer", "--password-stdin", stdin="a long sentence is best\n")
+    folder = load_settings(config).data_dir
+    done = CliRunner().invoke(app, ["audit", "verify", "--data-dir", str(folder)])
+    assert done.output.startswith("1 events, none changed"), done.output
+    assert CliRunner().invoke(app, ["audit", "verify", "--data-dir", str(tmp_path / "none")]).exit_code == 2
+    assert CliRunner().invoke(app, ["audit", "verify"]).exit_code == 2
+
+
 def test_a_weak_password_adds_nobody(config: Path) -> None:
     with pytest.raises(AccessRefusal) as refused:
         run(config, "users", "add", "m.curie", "--role", "viewer", "--password-stdin", stdin="short\n")
@@ -57,9 +67,11 @@ def test_a_trail_that_was_altered_does_not_verify(config: Path) -> None:
         run(config, "audit", "verify")
 
 
-@pytest.mark.parametrize("command", [["approve", "0" * 12, "--objectives", "x.json"], ["hand-over", "x.json"]])
+@pytest.mark.parametrize("command", [["approve", "0" * 12, "--objectives"], ["hand-over"]])
 def test_where_two_physicists_must_sign_the_command_line_approves_nothing(config: Path, command: list[str]) -> None:
     config.write_text("data_dir: data\nreview: {two_persons: true}\n")
+    objectives = config.with_name("objectives.json")
+    objectives.write_text("{}")
     with pytest.raises(ApprovalRefusal) as refused:
-        run(config, *command, "--user", "somebody")
+        run(config, *command, str(objectives), "--user", "somebody")
     assert refused.value.code == "two-persons"

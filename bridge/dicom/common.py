@@ -12,12 +12,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
-from bridge.dicom.uids import derived_uid
 from bridge.rt.case import CaseIdentity
 from bridge.rt.errors import DicomRefusal, StorageFailure
 from bridge.rt.provenance import Provenance
 
 __all__ = [
+    "MODEL_NAME",
     "bounded_text",
     "contribution",
     "decimal_string",
@@ -32,8 +32,11 @@ _DS_BYTES = 16
 _NOT_TEXT = frozenset(("SQ", "OB", "OW", "US", "AT"))
 """Value representations, among those written, whose values are no text to be checked."""
 
-_IMPLEMENTATION_CLASS_UID = UID(derived_uid("fdp-bridge", "implementation"))
+_IMPLEMENTATION_CLASS_UID = UID("2.25.240268307275322405826019614927370086633")
+"""As the node's: with it what is written here has the same bytes after it was sent to a bridge."""
 _MANUFACTURER = "fdp-bridge project"
+MODEL_NAME = "fdp-bridge"
+"""Manufacturer's Model Name of what the bridge writes."""
 
 
 def decimal_string(value: float) -> str:
@@ -117,8 +120,8 @@ def new_dataset(
     return dataset
 
 
-def set_equipment(dataset: Dataset, provenance: Provenance) -> None:
-    """Say what made an object and when, which model and which input (PS3.3 C.7.5.1, C.12.1).
+def set_equipment(dataset: Dataset, provenance: Provenance, engine: str = "") -> None:
+    """Say what made an object and when, which model or dose engine and which input (PS3.3 C.7.5.1, C.12.1).
 
     The date and time are UTC. The whole hashes stand in the Contribution Description.
     """
@@ -126,32 +129,40 @@ def set_equipment(dataset: Dataset, provenance: Provenance) -> None:
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
     dataset.SeriesDate, dataset.SeriesTime = date, time
     dataset.Manufacturer = _MANUFACTURER
-    dataset.ManufacturerModelName = "fdp-bridge"
+    dataset.ManufacturerModelName = MODEL_NAME
     dataset.SoftwareVersions = bounded_text(provenance.software_version, 64, "The software version")
     dataset.OperatorsName = ""
     equipment = Dataset()
     equipment.Manufacturer = _MANUFACTURER
-    equipment.ManufacturerModelName = "fdp-bridge"
+    equipment.ManufacturerModelName = MODEL_NAME
     equipment.SoftwareVersions = dataset.SoftwareVersions
     equipment.ContributionDateTime = f"{date}{time}+0000"
-    equipment.ContributionDescription = contribution(provenance)
+    equipment.ContributionDescription = contribution(provenance, engine)
     equipment.PurposeOfReferenceCodeSequence = [sequence_code("109102", "DCM", "Processing Equipment")]
     dataset.ContributingEquipmentSequence = [equipment]
 
 
-def contribution(provenance: Provenance) -> str:
-    """Say in one text (VR ST, 1024 characters) which model, settings and input made an object."""
+def contribution(provenance: Provenance, engine: str = "") -> str:
+    """Say in one text (VR ST, 1024 characters) which engine or model, settings and input made an object.
+
+    What there is none of is left out. :mod:`bridge.dicom.dose_origin` reads it.
+    """
     inputs = hashlib.sha256()
     for uid, sha256 in sorted(provenance.input_uids.items()):
         inputs.update(f"{uid} {sha256}\n".encode())
-    preference = " ".join(f"{name}={value:g}" for name, value in sorted(provenance.preference.items()))
+    preference, used = (
+        " ".join(f"{name}={value:g}" for name, value in sorted(values.items()))
+        for values in (provenance.preference, provenance.preference_used)
+    )
     lines = [
-        f"model {provenance.model_id or 'none'} sha256 {provenance.model_sha256 or 'none'}",
-        f"config sha256 {provenance.config_sha256 or 'none'}",
+        f"engine {engine}" if engine else "",
+        f"model {provenance.model_id} sha256 {provenance.model_sha256}" if provenance.model_id else "",
+        f"config sha256 {provenance.config_sha256}" if provenance.config_sha256 else "",
         f"{len(provenance.input_uids)} inputs sha256 {inputs.hexdigest()}",
-        f"preference {preference or 'none'}",
+        f"preference {preference}" if preference else "",
+        f"of it used {used}" if used else "",
     ]
-    return "; ".join(lines)[:1024]
+    return "; ".join(filter(None, lines))[:1024]
 
 
 def sequence_code(value: str, scheme: str, meaning: str) -> Dataset:

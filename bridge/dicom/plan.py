@@ -12,7 +12,7 @@ from bridge.dicom.instances import Instance, read_instance
 from bridge.dicom.values import has_value, integer, items, numbers, optional_text, text
 from bridge.rt.errors import error_context
 
-__all__ = ["PlanPrescription", "plan_prescription_of", "plan_prescriptions"]
+__all__ = ["PlanPrescription", "plan_label", "plan_prescription_of", "plan_prescriptions"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ def plan_prescriptions(path: Path) -> PlanPrescription:
         The file is not a whole RTPLAN, or an attribute is not valid.
     """
     return plan_prescription_of(read_instance(path, RTPlanStorage))
+
+
+def plan_label(path: Path) -> str:
+    """Read the RT Plan Label, which Eclipse shows as the plan's id; empty where there is none. Raises as above."""
+    return optional_text(read_instance(path, RTPlanStorage).dataset, "RTPlanLabel")
 
 
 def plan_prescription_of(instance: Instance) -> PlanPrescription:

@@ -10,6 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import RTDoseStorage
 
+from bridge.dicom.dose_origin import DoseOrigin, dose_origin
 from bridge.dicom.headers import InstanceHeader
 from bridge.dicom.instances import read_instance
 from bridge.dicom.orientation import axial_normal
@@ -44,6 +45,8 @@ class DoseObject:
         SOP Instance UIDs, or None where the object names none.
     series_description, comment
         As received, possibly empty.
+    origin
+        What made it, as far as it says so.
     sha256
         Of the file.
     """
@@ -58,6 +61,7 @@ class DoseObject:
     referenced_structure_set_uid: str | None
     series_description: str
     comment: str
+    origin: DoseOrigin
     sha256: str
 
 
@@ -99,6 +103,7 @@ def read_dose_object(path: Path, *, accept_summation: Collection[str] = ("PLAN",
             referenced_structure_set_uid=_only_reference(dataset, "ReferencedStructureSetSequence"),
             series_description=optional_text(dataset, "SeriesDescription"),
             comment=optional_text(dataset, "DoseComment"),
+            origin=dose_origin(dataset),
             sha256=instance.sha256,
         )
 

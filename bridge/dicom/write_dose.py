@@ -34,6 +34,7 @@ def write_rtdose(
     series_instance_uid: str,
     path: Path,
     label: str = "PREDICTED DOSE",
+    engine: str = "",
 ) -> None:
     """Write a plan's total dose as RTDOSE (PS3.3 C.8.8.3), atomically.
 
@@ -47,6 +48,8 @@ def write_rtdose(
         Per pixel; the error is at most half of maximum / 65535 or maximum / 2147483647.
     label
         Begins the Series Description, which ends in NOT FOR CLINICAL USE whatever the label; at most 41 characters.
+    engine
+        Dose engine that calculated it, where no model predicted it.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def write_rtdose(
         identity=identity,
         frame_of_reference_uid=dose.grid.frame_of_reference_uid,
     )
-    set_equipment(dataset, provenance)
+    set_equipment(dataset, provenance, engine)
     dataset.SeriesDescription = bounded_text(f"{label} - {NOT_FOR_CLINICAL_USE}", 64, "The dose label")
     dataset.InstanceNumber = 1
     dataset.ContentDate, dataset.ContentTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime
@@ -93,7 +96,7 @@ def write_rtdose(
     dataset.HighBit = bits - 1
     dataset.PixelRepresentation = 0
     dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
-    dataset.DoseComment = _comment(provenance)
+    dataset.DoseComment = _comment(provenance, engine)
     dataset.FrameIncrementPointer = 0x3004000C
     dataset.GridFrameOffsetVector = [decimal_string(frame * spacing[0]) for frame in range(len(values))]
     dataset.ReferencedRTPlanSequence = [reference(RTPlanStorage, plan_uid)]
@@ -106,7 +109,9 @@ def write_rtdose(
     save(dataset, path)
 
 
-def _comment(provenance: Provenance) -> str:
-    """Name the model within 64 characters (VR LO); the whole hash stands with the contributing equipment."""
-    model = f"{provenance.model_id[:20]} {provenance.model_sha256[:8]}".strip() or "no model"
-    return bounded_text(f"{NOT_FOR_CLINICAL_USE}; {model} v{provenance.software_version[:10]}", 64, "The dose comment")
+def _comment(provenance: Provenance, engine: str) -> str:
+    """Name engine or model within 64 characters (VR LO); the whole hash stands with the contributing equipment."""
+    model = f"{provenance.model_id[:20]} {provenance.model_sha256[:8]}".strip()
+    start, end = f"{NOT_FOR_CLINICAL_USE}; ", f" v{provenance.software_version[:10]}"
+    maker = (engine or model or "fdp-bridge")[: 64 - len(start) - len(end)]
+    return bounded_text(f"{start}{maker}{end}", 64, "The dose comment")

@@ -46,6 +46,7 @@ def write_rtplan(
     path: Path,
     beams: Sequence[TreatmentBeam] = (),
     predecessor_uid: str | None = None,
+    engine: str = "",
     remark: str = "",
 ) -> None:
     """Write constraints, and beams that were optimized for them, as an RTPLAN (PS3.3 A.20, C.8.8.9 to 14), atomically.
@@ -62,6 +63,8 @@ def write_rtplan(
         Of an optimized plan, with monitor units of one fraction; none for a plan of constraints alone.
     predecessor_uid
         SOP Instance UID of the RTPLAN that the plan was derived from, or None.
+    engine
+        Dose engine that optimized the beams.
     remark
         More for the plan's description.
 
@@ -81,10 +84,10 @@ def write_rtplan(
         identity=identity,
         frame_of_reference_uid=frame_of_reference_uid,
     )
-    set_equipment(dataset, provenance)
+    set_equipment(dataset, provenance, engine)
     title = "OPTIMIZED PLAN" if beams else "OPTIMIZATION OBJECTIVES"
     holds = "fluence without leaf motions, not deliverable" if beams else "no beams"
-    said = "; ".join(filter(None, (NOT_FOR_CLINICAL_USE, holds, remark, contribution(provenance))))
+    said = "; ".join(filter(None, (NOT_FOR_CLINICAL_USE, holds, remark, contribution(provenance, engine))))
     dataset.SeriesDescription = f"{title} - {NOT_FOR_CLINICAL_USE}"
     dataset.RTPlanLabel = bounded_text(label, 16, "The plan label")
     dataset.RTPlanName = f"{'Optimized' if beams else 'Objectives'} - {NOT_FOR_CLINICAL_USE}"

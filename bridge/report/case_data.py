@@ -15,7 +15,7 @@ from bridge.rt.provenance import Provenance
 from bridge.rt.structure import Structure
 from bridge.rt.volume import CtVolume, Dose
 
-__all__ = ["CaseReportData", "Comparison", "ModelStatement", "ObjectiveRow"]
+__all__ = ["CaseReportData", "Comparison", "ModelStatement", "ObjectiveRow", "in_order"]
 
 _KIND_ORDER = {"target": 0, "organ": 1, "other": 2, "external": 3, "support": 4}
 
@@ -61,6 +61,9 @@ class ModelStatement:
         Name for people.
     training
         What it was trained or fitted on.
+    trained_for
+        The planning system or engine, and the protocol, whose plans it promises; empty where the report of the
+        prediction says so.
     limits
         What it is known not to do.
     """
@@ -68,6 +71,7 @@ class ModelStatement:
     title: str
     training: str
     limits: tuple[str, ...] = ()
+    trained_for: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,12 @@ class Comparison:
         As those of the predicted dose.
     differences
         ROI number to the difference of the DVHs, optimized less predicted.
+    maximum_gy
+        Of the optimized dose.
+    made_by
+        What optimized the plan: a dose engine, or a planning system.
+    plan_label
+        RT Plan Label; empty where the plan has none.
     dose_uid, plan_uid
         SOP Instance UIDs of the RTDOSE, and of the RTPLAN that it belongs to.
     """
@@ -89,6 +99,9 @@ class Comparison:
     dvhs: tuple[Dvh, ...]
     metrics: Mapping[int, Mapping[str, float]]
     differences: Mapping[int, DvhDifference]
+    maximum_gy: float
+    made_by: str
+    plan_label: str
     dose_uid: str
     plan_uid: str
 
@@ -123,7 +136,7 @@ class CaseReportData:
     study_date
         DICOM DA (``"20260131"``) or empty.
     comparison
-        An optimized dose, where one came back. With it the plot also shows the objectives.
+        An optimized dose, where one came back.
     colours
         ROI number to ``"#rrggbb"``, for structures that are to keep the planning system's colour.
 
@@ -175,14 +188,19 @@ class CaseReportData:
     @property
     def ordered_structures(self) -> tuple[Structure, ...]:
         """Structures as they are listed: targets by falling prescription, then organs, then the rest."""
-        levels = {level.roi_number: level.dose_gy for level in self.prescription.levels}
-        return tuple(sorted(self.structures, key=lambda s: (_KIND_ORDER[s.kind], -levels.get(s.number, 0.0))))
+        return in_order(self.structures, self.prescription)
 
     @property
     def ordered_dvhs(self) -> tuple[tuple[Structure, Dvh], ...]:
         """Structures that have a DVH, in the same order, each with it."""
         by_number = {dvh.roi_number: dvh for dvh in self.dvhs}
         return tuple((s, by_number[s.number]) for s in self.ordered_structures if s.number in by_number)
+
+
+def in_order(structures: Sequence[Structure], prescription: Prescription) -> tuple[Structure, ...]:
+    """List structures as reports do: targets by falling prescription, then organs, then the rest."""
+    levels = {level.roi_number: level.dose_gy for level in prescription.levels}
+    return tuple(sorted(structures, key=lambda one: (_KIND_ORDER[one.kind], -levels.get(one.number, 0.0))))
 
 
 def _require_structures(dvhs: Sequence[Dvh], numbers: Sequence[int]) -> None:

@@ -13,9 +13,9 @@ from bridge.report.case_data import CaseReportData, Comparison, ModelStatement, 
 from bridge.report.case_tables import NOTHING, dvh_policy_text, fixed, objective_table, structure_tables
 from bridge.report.comparison_tables import comparison_tables
 from bridge.report.dose_planes import WINDOW_HU, dose_pictures, isodose_levels
-from bridge.report.dvh_figure import DvhFigure, dvh_figure
-from bridge.report.extra import report_extra
+from bridge.report.dvh_figure import DvhFigure, dvh_figure, key_triangle
 from bridge.report.line_style import LineStyle, line_styles
+from bridge.report.page import asset, rendered
 from bridge.report.tables import dvh_status
 from bridge.rt.errors import StorageFailure
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
@@ -35,8 +35,6 @@ BANNER = f"PREDICTED DOSE - {NOT_FOR_CLINICAL_USE}"
 
 COMPARISON_BANNER = f"PREDICTED AND OPTIMIZED DOSE - {NOT_FOR_CLINICAL_USE}"
 """Stands there where the report also shows an optimized dose."""
-
-_HERE = Path(__file__).parent
 
 
 def write_case_report(data: CaseReportData, path: Path) -> Path:
@@ -75,20 +73,11 @@ def write_case_report(data: CaseReportData, path: Path) -> Path:
 
 def render_case_report(data: CaseReportData) -> str:
     """Give the HTML of a case report; see :func:`write_case_report`."""
-    with report_extra():
-        import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     styles = line_styles(data.ordered_structures, data.colours)
-    script = (_HERE / "dvh_cursor.js.j2").read_text(encoding="utf-8")
+    script = asset("dvh_cursor.js.j2")
     targets, organs = structure_tables(data, styles)
-    return environment.get_template("case_report.html.j2").render(
+    return rendered(
+        "case_report.html.j2",
         banner=BANNER if data.comparison is None else COMPARISON_BANNER,
         data=data,
         patient_id=data.patient_id,
@@ -109,21 +98,20 @@ def render_case_report(data: CaseReportData) -> str:
         comparisons=comparison_tables(data, styles),
         policy=dvh_policy_text(data.dvhs),
         fixed=fixed,
+        key_triangle=key_triangle,
         nothing=NOTHING,
-        css=(_HERE / "case_report.css").read_text(encoding="utf-8"),
+        css=asset("case_report.css"),
         script=script,
         script_sha256=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
     )
 
 
 def _figure(data: CaseReportData, styles: Mapping[int, LineStyle]) -> DvhFigure:
-    """Give the plot of the predicted DVHs; with an optimized dose also its DVHs, and what was asked for."""
+    """Give the plot of the predicted DVHs and of what is asked for; with an optimized dose also of its DVHs."""
     predicted = [dvh for _, dvh in data.ordered_dvhs]
-    if data.comparison is None:
-        return dvh_figure(predicted, styles, data.prescription)
     numbers = {structure.name: structure.number for structure, _ in data.ordered_dvhs}
     asked = [(numbers[row.roi], row) for row in data.objectives if row.roi in numbers]
-    by_number = {dvh.roi_number: dvh for dvh in data.comparison.dvhs}
+    by_number = {dvh.roi_number: dvh for dvh in (data.comparison.dvhs if data.comparison else ())}
     optimized = [by_number[dvh.roi_number] for dvh in predicted if dvh.roi_number in by_number]
     return dvh_figure(predicted, styles, data.prescription, optimized, asked)
 

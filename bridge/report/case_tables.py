@@ -12,7 +12,17 @@ from bridge.report.tables import DvhStatus, dvh_status
 from bridge.rt.dvh import Dvh
 from bridge.rt.structure import Structure
 
-__all__ = ["NOTHING", "Column", "Row", "Table", "dvh_policy_text", "fixed", "objective_table", "structure_tables"]
+__all__ = [
+    "NOTHING",
+    "TARGET_METRICS",
+    "Column",
+    "Row",
+    "Table",
+    "dvh_policy_text",
+    "fixed",
+    "objective_table",
+    "structure_tables",
+]
 
 NOTHING = "\u2013"
 """Shown where there is no value."""
@@ -25,7 +35,7 @@ _STATUS_TEXT: dict[DvhStatus, str] = {
 _PERCENT, _GY, _INDEX = 1, 2, 3
 """Decimals."""
 
-_TARGET_METRICS = {
+TARGET_METRICS = {
     "D98%_gy": ("D98%", "Gy", _GY),
     "D95%_gy": ("D95%", "Gy", _GY),
     "D50%_gy": ("D50%", "Gy", _GY),
@@ -83,7 +93,7 @@ def fixed(value: float | None, digits: int) -> str:
 def structure_tables(data: CaseReportData, styles: Mapping[int, LineStyle]) -> tuple[Table, Table]:
     """Give the table of the targets and that of all other structures.
 
-    Numbers are those of ``data.metrics``; volume and coverage are those of the DVH.
+    Numbers are those of ``data.metrics``; volume and its part inside the dose grid are those of the DVH.
     """
     shown = data.ordered_dvhs
     targets = [(structure, dvh) for structure, dvh in shown if structure.kind == "target"]
@@ -95,10 +105,10 @@ def structure_tables(data: CaseReportData, styles: Mapping[int, LineStyle]) -> t
     )
     known = any("voxel_sd_gy" in values for values in data.metrics.values())
     uncertainty = _UNCERTAINTY if known else {}
-    target_metrics = _TARGET_METRICS | uncertainty
+    target_metrics = TARGET_METRICS | uncertainty
     organ_metrics = _ORGAN_METRICS | {key: (key[: key.index("_")], "%", _PERCENT) for key in volume_at_dose}
     organ_metrics |= uncertainty
-    volume = (Column("Volume", "cc"), Column("Coverage", "%"))
+    volume = (Column("Volume", "cc"), Column("Inside grid", "%"))
     target_head = (Column("Target", is_number=False), Column("Prescribed", "Gy"), Column("from", is_number=False))
     target_rows = []
     for structure, dvh in targets:
@@ -157,7 +167,7 @@ def dvh_policy_text(dvhs: Sequence[Dvh]) -> dict[str, str]:
         "End caps": end_caps or NOTHING,
         "Between planes": "; ".join(sorted({dvh.policy.between_planes for dvh in drawn})) or NOTHING,
         "Sampling": sampling,
-        "Coverage": "; ".join([covered, *partial, *missing]),
+        "Inside grid": "; ".join([covered, *partial, *missing]),
     }
 
 

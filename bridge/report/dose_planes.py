@@ -25,12 +25,21 @@ from bridge.rt.prescription import Prescription
 from bridge.rt.structure import Structure
 from bridge.rt.volume import CtVolume
 
-__all__ = ["WINDOW_HU", "DosePicture", "Isodose", "PictureLine", "dose_pictures", "isodose_levels"]
+__all__ = [
+    "WASH_OPACITY",
+    "WINDOW_HU",
+    "DosePicture",
+    "Isodose",
+    "PictureLine",
+    "dose_pictures",
+    "isodose_levels",
+    "tone_colours",
+]
 
 WINDOW_HU = (-160.0, 240.0)
 """CT numbers shown black and white: level 40, width 400."""
 
-_WASH_OPACITY = 0.38
+WASH_OPACITY = 0.38
 _COLDEST, _HOTTEST = 0.10, 0.96
 """Part of the colour map "turbo" that is used; its ends are too dark to see on a CT."""
 
@@ -148,7 +157,7 @@ def isodose_levels(prescription: Prescription) -> tuple[Isodose, ...]:
     tones = np.linspace(_HOTTEST, _COLDEST, len(distinct))
     return tuple(
         Isodose(dose_gy, 100.0 * dose_gy / highest, float(tone), "#" + bytes(colour).hex(), note)
-        for (dose_gy, note), tone, colour in zip(distinct, tones, _colours(tones), strict=True)
+        for (dose_gy, note), tone, colour in zip(distinct, tones, tone_colours(tones), strict=True)
     )
 
 
@@ -278,7 +287,7 @@ def _isodose_lines(
     )
 
 
-def _colours(tones: FloatArray) -> NDArray[np.uint8]:
+def tone_colours(tones: FloatArray) -> NDArray[np.uint8]:
     """Give red, green and blue of places on the colour map, shape ``(..., 3)``."""
     with report_extra():
         from matplotlib import colormaps
@@ -296,8 +305,8 @@ def _png(hounsfield: FloatArray, dose_gy: FloatArray, levels: Sequence[Isodose])
     rising = levels[::-1]
     dosed = np.nan_to_num(dose_gy, nan=0.0)
     tones = np.interp(dosed, [level.dose_gy for level in rising], [level.tone for level in rising])
-    opacity = np.where(dosed >= rising[0].dose_gy, _WASH_OPACITY, 0.0)[..., None]
-    mixed = np.round((1.0 - opacity) * grey + opacity * _colours(tones)).astype(np.uint8)
+    opacity = np.where(dosed >= rising[0].dose_gy, WASH_OPACITY, 0.0)[..., None]
+    mixed = np.round((1.0 - opacity) * grey + opacity * tone_colours(tones)).astype(np.uint8)
     file = BytesIO()
     imsave(file, mixed, format="png", metadata={"Software": "fdp-bridge"})
     return base64.b64encode(file.getvalue()).decode("ascii")

@@ -14,7 +14,7 @@ from bridge.rt.arrays import FloatArray
 from bridge.rt.dvh import Dvh
 from bridge.rt.prescription import Prescription
 
-__all__ = ["DvhCurve", "DvhFigure", "ObjectiveMark", "PrescriptionLine", "dvh_figure", "svg_path"]
+__all__ = ["DvhCurve", "DvhFigure", "ObjectiveMark", "PrescriptionLine", "dvh_figure", "key_triangle", "svg_path"]
 
 _VOLUMES_PERCENT: FloatArray = np.concatenate(
     [np.linspace(0, 2, 41), np.linspace(2.5, 97.5, 191), np.linspace(98, 100, 41)]
@@ -116,8 +116,9 @@ def dvh_figure(
     """
     drawn = [dvh for dvh in dvhs if not dvh.is_empty]
     beside = [dvh for dvh in optimized if not dvh.is_empty]
-    width, height, left, right, top, bottom = 760.0, 470.0, 56.0, 744.0, 52.0, 420.0
-    reach = max(1.06 * prescription.highest_gy, *(dvh.max_gy for dvh in (*drawn, *beside)), 0.0)
+    width, height, left, right, top, bottom = 760.0, 494.0, 56.0, 744.0, 52.0, 420.0
+    asked_gy = [row.dose_gy for _, row in objectives if row.dose_gy is not None and row.volume_percent is not None]
+    reach = max([1.06 * prescription.highest_gy, *(dvh.max_gy for dvh in (*drawn, *beside)), *asked_gy])
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if reach / step <= 11)
     highest = math.ceil(reach / (step / 2)) * (step / 2)
 
@@ -149,6 +150,11 @@ def dvh_figure(
         curves=tuple(curves),
         marks=tuple(marks),
     )  # fmt: skip
+
+
+def key_triangle(x: float, y: float, operator: str) -> str:
+    """Give the triangle of an objective for a key, with its tip at a place in px."""
+    return _triangle(np.array([x, y]), operator)
 
 
 def _triangle(tip: FloatArray, operator: str) -> str:

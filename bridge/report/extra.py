@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 from bridge.rt.errors import Failure
 
-__all__ = ["report_extra"]
+__all__ = ["report_extra", "require_report_extra"]
 
 _PACKAGES = frozenset({"contourpy", "jinja2", "matplotlib"})
 
@@ -32,3 +33,16 @@ def report_extra() -> Iterator[None]:
             f"Writing a report needs {package}, which is not installed: pip install 'fdp-bridge[report]'.",
             package=package,
         ) from error
+
+
+def require_report_extra() -> None:
+    """Say now which package is missing for a report that is written at the end of long work.
+
+    Raises
+    ------
+    Failure
+        A package of the extra is not installed (``report-extra-missing``).
+    """
+    with report_extra():
+        for package in sorted(_PACKAGES):
+            import_module(package)

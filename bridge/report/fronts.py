@@ -12,6 +12,9 @@ from bridge.report.extra import report_extra
 __all__ = ["FrontPoint", "PatientFronts", "fronts_png"]
 
 _INK, _FAINT, _REFERENCE = "#1f4e79", "#b8c4d0", "#c0392b"
+_BESIDE = {True: (4, 4), False: (4, -9)}
+"""Where a name is written, in points: above the reference plan and below all others, which may be next to it."""
+
 _DPI = 130
 
 
@@ -81,9 +84,10 @@ def _draw(axes: Any, patient: PatientFronts, heights: Sequence[float], label: st
         axes.plot(point.organs_gy, height, marker, color=colour, markersize=5, zorder=3 if point.is_reference else 2)
         if not point.name.startswith("drawn"):
             axes.annotate(
-                point.name.removeprefix("organ-"), (point.organs_gy, height), xytext=(4, 3),
+                point.name.removeprefix("organ-"), (point.organs_gy, height), xytext=_BESIDE[point.is_reference],
                 textcoords="offset points", fontsize=7, color=colour,
             )  # fmt: skip
+    axes.margins(0.1)  # room for the names of the points at the ends
     axes.set_xlabel("mean of the organs' mean doses outside the targets (Gy)", fontsize=8)
     axes.set_ylabel(label, fontsize=8)
     axes.tick_params(labelsize=8)

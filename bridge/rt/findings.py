@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Finding", "Severity"]
+__all__ = ["Finding", "Severity", "each_once", "warnings_first"]
 
 Severity = Literal["info", "warning"]
 
@@ -40,3 +40,17 @@ class Finding:
             "message": self.message,
             "where": dict(self.where),
         }
+
+
+def each_once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Give findings in their order without repetitions: a case, its dose and its objectives may say the same."""
+    kept: list[Finding] = []
+    for finding in findings:
+        if finding not in kept:
+            kept.append(finding)
+    return tuple(kept)
+
+
+def warnings_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Give warnings before the rest, both in their order."""
+    return tuple(sorted(findings, key=lambda finding: finding.severity != "warning"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 __all__ = ["NOT_FOR_CLINICAL_USE", "Provenance"]
@@ -30,6 +30,9 @@ class Provenance:
         Preference values that the prediction was asked for, by name.
     created_utc
         When, with time zone UTC.
+    preference_used
+        Preference values that were used in the place of others, by name: those that the model held within what it was
+        trained for. What was used as it was asked for is not in it.
     """
 
     software_version: str
@@ -39,12 +42,15 @@ class Provenance:
     input_uids: Mapping[str, str]
     created_utc: datetime
     preference: Mapping[str, float]
+    preference_used: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
-        """Give the JSON form."""
-        return {
+        """Give the JSON form; ``preference_used`` is there only where it says something, as in files before it was."""
+        content = {
             **asdict(self),
             "input_uids": dict(self.input_uids),
             "preference": dict(self.preference),
+            "preference_used": dict(self.preference_used),
             "created_utc": self.created_utc.isoformat(),
         }
+        return {key: value for key, value in content.items() if value or key != "preference_used"}

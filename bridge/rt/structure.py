@@ -124,6 +124,14 @@ class Structure:
         """Plane positions in ascending z."""
         return np.array([plane.z_mm for plane in self.planes], dtype=np.float64)
 
+    @cached_property
+    def volume_cc(self) -> float:
+        """Volume in cc of the regions between the first and the last plane, without end caps as Eclipse counts it."""
+        if self.is_empty:
+            return 0.0
+        height_mm = np.diff(self.slab_edges_mm("none"), axis=1)[:, 0]
+        return float(np.dot([shapely.area(plane.region) for plane in self.planes], height_mm)) / 1000.0
+
     def slab_edges_mm(self, end_caps: Literal["half_slice", "none"]) -> FloatArray:
         """Give the lower and upper z of the slab that each plane stands for.
 

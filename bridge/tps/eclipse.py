@@ -60,6 +60,15 @@ class EclipseFolder:
         """Give the folder of a hand-over by the hash of its objectives."""
         return self.root / f"objectives-{objectives_sha256[:16]}"
 
+    def require_there(self) -> None:
+        """Raise a failure where the folder is away, or cannot be looked into (``drop-folder-missing``)."""
+        if not os.path.isdir(self.root):
+            raise StorageFailure(
+                "drop-folder-missing",
+                f"The drop folder for Eclipse is not there: {self.root} (eclipse.drop_folder). Make it, or mount its "
+                "share.",
+            )
+
     def hand_over(self, objectives: ObjectiveSet, approval: Approval | None = None) -> Receipt:
         """Write the folder, as :meth:`put` does, and say what became of the objectives.
 
@@ -127,6 +136,53 @@ class EclipseFolder:
         if approval is not None and approved is None:
             write_objective_set(objectives, folder / OBJECTIVES_FILE, approval)
         return (*_first_approval(approved, approval), *(finding.message for finding in template_findings(objectives)))
+
+    def withdraw(self, objectives_sha256: str, approval: Approval | None = None) -> bool:
+        """Remove what :meth:`put` wrote, where no plan got it; what others put into the folder stays there.
+
+        Parameters
+        ----------
+        approval
+            What the folder's file may hold as its approval.
+
+        Returns
+        -------
+        bool
+            Whether anything of it was there.
+
+        Raises
+        ------
+        ApprovalRefusal
+            A plan got the objectives (``objectives-used``), or what lies there is not what was written.
+        Refusal
+            What lies there cannot be understood.
+        StorageFailure
+            It cannot be read or removed.
+        """
+        folder = self.folder_named(objectives_sha256)
+        paths = folder / TEMPLATE_FILE, folder / OBJECTIVES_FILE  # the one that tells whose both are goes last
+        if not any(path.exists() for path in paths):
+            return False
+        found, approved = read_approved(folder / OBJECTIVES_FILE)
+        is_own = found.sha256 == objectives_sha256 and approved in (None, approval)
+        if not is_own or _template_in(folder) not in (b"", template_xml(found)):
+            raise ApprovalRefusal(
+                "objectives-changed", "The hand-over folder holds something else than was written.", folder=folder.name
+            )
+        receipt = self.receipt(found)
+        if receipt is not None and receipt.state == "applied":
+            raise ApprovalRefusal("objectives-used", f"A plan in Eclipse got them ({receipt.plan_uid or 'no UID'}).")
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+            sync_folder(self.root)
+        except OSError as error:
+            raise StorageFailure(
+                "withdrawal", f"The hand-over cannot be removed: {error.strerror}.", folder=folder.name
+            ) from error
+        return True
 
     def receipt(self, objectives: ObjectiveSet) -> Receipt | None:
         """Give the plug-in's answer, None while there is none.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import reduce
 from typing import Any
@@ -19,6 +21,17 @@ class _HostRefused(HostException):
         Exception.__init__(self, said)
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise what the real host throws, reading a property or calling, as what esapi_stub throws."""
+    try:
+        yield
+    except AttributeError:  # there is no such member: the bridge and this version of the host do not fit
+        raise
+    except Exception as error:  # any exception of .NET: pythonnet gives them no common base but this
+        raise _HostRefused(str(error)) from error
+
+
 class Hosted:
     """One object of the real host.
 
@@ -34,23 +47,20 @@ class Hosted:
         vars(self).update(_real=real, _types=types)
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._real, name)
-        if not callable(value):
-            return self._taken(value)
+        with _refusals():
+            value = getattr(self._real, name)
+            if not callable(value):
+                return self._taken(value)
 
         def call(*arguments: object) -> Any:
-            try:
+            with _refusals():
                 return self._taken(value(*map(self._given, arguments)))
-            except Exception as error:  # any exception of .NET: pythonnet gives them no common base but this
-                raise _HostRefused(str(error)) from error
 
         return call
 
     def __setattr__(self, name: str, value: object) -> None:
-        try:
+        with _refusals():
             setattr(self._real, name, self._given(value))
-        except Exception as error:  # as above
-            raise _HostRefused(str(error)) from error
 
     def __eq__(self, other: object) -> bool:
         return bool(self._real == self._given(other))

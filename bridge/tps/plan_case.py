@@ -27,7 +27,7 @@ from esapi_stub.rules import HostException
 from esapi_stub.values import DoseValue, VVector
 from objective_extraction.objective_set import ObjectiveSet
 
-__all__ = ["NINE_BEAMS_DEG", "PlannedCase", "plan_case"]
+__all__ = ["NINE_BEAMS_DEG", "PlannedCase", "plan_case", "treatment_beam"]
 
 NINE_BEAMS_DEG = tuple(40.0 * number for number in range(9))
 """Gantry angles at equal distances, the first at 0."""
@@ -64,6 +64,8 @@ class PlannedCase:
         The engine's own; lower is better.
     iterations
         How many the optimizer did.
+    is_converged
+        Whether it ended by itself, not for want of iterations.
     seconds
         By the clock, for each step.
     """
@@ -75,6 +77,7 @@ class PlannedCase:
     engine: str
     objective_value: float
     iterations: int
+    is_converged: bool
     seconds: Mapping[str, float]
 
 
@@ -145,11 +148,12 @@ def plan_case(
         return PlannedCase(
             receipt=receipt,
             dose=dose,
-            beams=tuple(_treatment_beam(plan, beam) for beam in plan.Beams),
+            beams=tuple(treatment_beam(plan, beam) for beam in plan.Beams),
             fractions=fractions,
             engine=engine.name,
             objective_value=result.TotalObjectiveFunctionValue,
             iterations=result.NumberOfIMRTOptimizerIterations,
+            is_converged=plan.is_converged,
             seconds=steps.seconds,
         )
 
@@ -227,7 +231,8 @@ def _isocentre(plan: ExternalPlanSetup, prescription: Prescription) -> VVector:
     )
 
 
-def _treatment_beam(plan: ExternalPlanSetup, beam: Beam) -> TreatmentBeam:
+def treatment_beam(plan: ExternalPlanSetup, beam: Beam) -> TreatmentBeam:
+    """Give an optimized beam of a fixed gantry angle as it is written in an RTPLAN."""
     (fluence,) = [part for part in plan.fluence if part.beam == beam.Id]
     used = fluence.weights > 0
     first, isocentre = beam.ControlPoints[0], beam.IsocenterPosition

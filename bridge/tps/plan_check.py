@@ -14,7 +14,7 @@ from esapi_stub.plan import ExternalPlanSetup
 from esapi_stub.structure_set import Structure
 from esapi_stub.values import DoseValue
 from objective_extraction.objective_set import DerivedStructure, ObjectiveSet
-from objective_extraction.objectives import Objective
+from objective_extraction.structure_volume import StructureVolume
 
 __all__ = ["DERIVED_TYPE", "find_named", "find_numbered", "per_gray", "require_fit", "unit_of"]
 
@@ -33,7 +33,8 @@ def require_fit(objectives: ObjectiveSet, plan: ExternalPlanSetup) -> None:
     Refusal
         ``other-patient``, ``other-structure-set``, ``other-frame-of-reference``, ``plan-approved``,
         ``no-prescription``, ``unknown-unit``, ``other-prescription``, ``structure-missing``, ``structure-renamed``,
-        ``structure-empty``, ``derived-name-taken``, ``structure-locked`` or ``already-applied``. Nothing was changed.
+        ``structure-empty``, ``structure-changed``, ``derived-name-taken``, ``structure-locked`` or
+        ``already-applied``. Nothing was changed.
     """
     _require_patient(objectives, plan)
     if plan.ApprovalStatus != PlanSetupApprovalStatus.UnApproved:
@@ -41,14 +42,11 @@ def require_fit(objectives: ObjectiveSet, plan: ExternalPlanSetup) -> None:
             "plan-approved", f"The plan {plan.Id} is {_shown(plan.ApprovalStatus)}; only an unapproved plan is changed."
         )
     _require_prescription(objectives, plan)
-    for objective in objectives.objectives:
-        if objective.roi_number is not None:
-            _require_numbered(objectives, plan, objective)
-    derived: set[str] = set()
+    for needed in objectives.needed_structures:
+        _require_drawn(objectives, plan, needed)
     for recipe in objectives.derived_structures:
-        _require_recipe(objectives, plan, recipe, derived)
-        derived.add(recipe.name)
-    if derived:
+        _require_name(plan, recipe)
+    if objectives.derived_structures:
         _require_unlocked(plan)
     if holds(objectives, plan, per_gray(plan)):
         raise ApprovalRefusal(
@@ -127,10 +125,11 @@ def _require_prescription(objectives: ObjectiveSet, plan: ExternalPlanSetup) -> 
         )
 
 
-def _require_numbered(objectives: ObjectiveSet, plan: ExternalPlanSetup, objective: Objective) -> None:
-    name, number = objective.roi_name, objective.roi_number
-    wanted = f"ROI {number} ({name})"
-    found = None if number is None else find_numbered(plan, number)
+def _require_drawn(objectives: ObjectiveSet, plan: ExternalPlanSetup, needed: StructureVolume) -> None:
+    """Refuse where a structure is not there as it was: by its number, with its name and contours of its volume."""
+    name = needed.roi_name
+    wanted = f"ROI {needed.roi_number} ({name})"
+    found = find_numbered(plan, needed.roi_number)
     if found is None:
         raise StructureRefusal("structure-missing", f"The plan's structure set has no {wanted}.")
     identifier = objectives.structure_ids[name]
@@ -141,15 +140,17 @@ def _require_numbered(objectives: ObjectiveSet, plan: ExternalPlanSetup, objecti
         )
     if found.IsEmpty:
         raise StructureRefusal("structure-empty", f"{wanted} has no contours in the plan's structure set.")
+    if not needed.fits(found.Volume):
+        raise StructureRefusal(
+            "structure-changed",
+            f"{wanted} has {found.Volume:.2f} cc in the plan's structure set; the objectives were made for "
+            f"{needed.volume_cc:.2f} cc, give or take {needed.tolerance_cc:.2f} cc. Its contours are others now: send "
+            "the structure set to the bridge and predict anew.",
+        )
 
 
-def _require_recipe(
-    objectives: ObjectiveSet, plan: ExternalPlanSetup, recipe: DerivedStructure, derived: set[str]
-) -> None:
-    for source in (*recipe.of, *recipe.minus, *([] if recipe.within is None else [recipe.within])):
-        found = None if source in derived else find_named(objectives, plan, source)
-        if source not in derived and (found is None or found.IsEmpty):
-            raise StructureRefusal("structure-missing", f"{recipe.name} is made of {source}, which the plan lacks.")
+def _require_name(plan: ExternalPlanSetup, recipe: DerivedStructure) -> None:
+    """Refuse where a derived structure would overwrite one that was drawn, or cannot be added."""
     structures = plan.StructureSet
     present = next((structure for structure in structures.Structures if structure.Id == recipe.name), None)
     if present is not None and present.DicomType != DERIVED_TYPE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC
 
+from bridge.rt.findings import warnings_first
 from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
 from bridge.tps.terms import normal_tissue_words, words
 from esapi_stub.plan import ExternalPlanSetup
@@ -12,6 +13,12 @@ from objective_extraction.objective_set import ObjectiveSet
 
 __all__ = ["preview"]
 
+_SOURCES = {
+    "predicted": "a predicted dose",
+    "optimized": "the optimized dose of a research plan",
+    "given": "a dose of unknown origin",
+}
+
 
 def preview(objectives: ObjectiveSet, approval: Approval | None, plan: ExternalPlanSetup) -> str:
     """Say what the plan would lose and get, line by line, with the priority of each objective in brackets."""
@@ -19,8 +26,8 @@ def preview(objectives: ObjectiveSet, approval: Approval | None, plan: ExternalP
     model = f", model {provenance.model_id}" if provenance.model_id else ""
     lines = [
         NOT_FOR_CLINICAL_USE,
-        f"Objectives {objectives.sha256[:16]}, made {provenance.created_utc.isoformat()} from a "
-        f"{objectives.dose_source} dose (fdp-bridge {provenance.software_version}{model})",
+        f"Objectives {objectives.sha256[:16]}, made {provenance.created_utc.isoformat()} from "
+        f"{_SOURCES[objectives.dose_source]} (fdp-bridge {provenance.software_version}{model})",
         "NOT APPROVED by a person"
         if approval is None
         else f"Approved by {approval.approved_by} at {approval.approved_utc.astimezone(UTC).isoformat()}",
@@ -44,5 +51,6 @@ def preview(objectives: ObjectiveSet, approval: Approval | None, plan: ExternalP
         lines.append(f"  {name}: " + "; ".join(f"{words(one)} ({one.priority:g})" for one in of_one))
     if objectives.normal_tissue is not None:
         lines.append(f"  {normal_tissue_words(objectives.normal_tissue)}")
-    lines += [f"Note: {finding.message}" for finding in objectives.findings]
+    heads = {"warning": "WARNING", "info": "Note"}
+    lines += [f"{heads[finding.severity]}: {finding.message}" for finding in warnings_first(objectives.findings)]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from bridge.tps.plan_check import require_fit
 from bridge.tps.preview import preview
 from bridge.tps.receipt import Receipt
 from esapi_stub.plan import ExternalPlanSetup
+from esapi_stub.rules import HostException
 from objective_extraction.approval import Approval
 from objective_extraction.objective_json import read_approved
 from objective_extraction.objective_set import ObjectiveSet
@@ -51,7 +53,10 @@ def hand_over(objectives: ObjectiveSet, plan: Any, types: Any) -> Receipt:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Hand one folder over to one plan, if the planner says yes to the preview; 3 where it is refused, 4 unanswered."""
+    """Hand one folder over to one plan, if the planner says yes to the preview.
+
+    3 where it is refused, 4 where it is not answered or PyESAPI cannot be loaded.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     for name in ("--patient", "--course", "--plan"):
@@ -66,8 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{refusal}\n")
             return 3
         return _say(asked.folder, refused_receipt(sha256, refusal, _TAKER, None))
-    host = importlib.import_module("pyesapi")
-    types = importlib.import_module("VMS.TPS.Common.Model.Types")  # there once pyesapi has loaded the assemblies
+    except StorageFailure as failure:
+        below = len(list(asked.folder.glob(f"objectives-*/{OBJECTIVES_FILE}")))
+        sys.stdout.write(f"{asked.folder} is not the folder of a hand-over; {below} lie in it. {failure}\n")
+        return 3
+    try:
+        host = importlib.import_module("pyesapi")
+        types = importlib.import_module("VMS.TPS.Common.Model.Types")  # there once pyesapi has loaded the assemblies
+    except Exception as error:  # not installed, no Eclipse on this computer, no .NET: each has a class of its own
+        sys.stdout.write(
+            f"PyESAPI cannot be loaded: {error}. It needs `pip install pyesapi` and Eclipse's assemblies.\n"
+        )
+        return 4
     application = host.CustomScriptExecutable.CreateApplication("fdp-bridge")
     plan_uid = None
     try:
@@ -78,11 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(preview(objectives, approval, _as_of_the_stub(plan, types)) + "\nChange the plan? Type yes: ")
         if input() != "yes":
             return 0
+        _require_still_there(asked.folder, objectives, approval)
         receipt = hand_over(objectives, plan, types)
         if receipt.state == "applied":
             application.SaveModifications()
     except Refusal as refusal:
         receipt = refused_receipt(objectives.sha256, refusal, _TAKER, plan_uid)
+    except HostException as error:  # where a receipt has no place for it; what was changed is not saved
+        refused = Refusal("host-refused", f"Eclipse refused what the script read or set: {error}")
+        receipt = refused_receipt(objectives.sha256, refused, _TAKER, plan_uid)
     finally:
         application.ClosePatient()
         application.Dispose()
@@ -104,6 +123,16 @@ def _read(folder: Path, unapproved: bool) -> tuple[ObjectiveSet, Approval | None
             "not-approved", "Nobody approved these objectives; approve them and hand them over again."
         )
     return objectives, approval
+
+
+def _require_still_there(folder: Path, objectives: ObjectiveSet, approval: Approval | None) -> None:
+    """Refuse what the bridge took back while the planner looked at it: its approval is void."""
+    with suppress(Refusal, StorageFailure):
+        if read_approved(folder / OBJECTIVES_FILE) == (objectives, approval):
+            return
+    raise ApprovalRefusal(
+        "withdrawn", f"The objectives in {folder.name} were taken back or changed since they were shown; start again."
+    )
 
 
 def _claimed_sha256(path: Path) -> str | None:

@@ -35,7 +35,8 @@ def require_same_case(objectives: ObjectiveSet, case: PatientCase) -> None:
     StructureRefusal
         An ROI number means another structure here (``roi-name-conflict``).
     PrescriptionRefusal
-        Another dose of a target or another number of fractions is prescribed here (``prescription-differs``).
+        Another dose of a target, another target, or another number of fractions is prescribed here
+        (``prescription-differs``).
     """
     _require_uids(objectives, case)
     _require_same_bytes(objectives, case)
@@ -57,19 +58,26 @@ def _require_names(objectives: ObjectiveSet, case: PatientCase) -> None:
 
 
 def _require_prescription(meant: Prescription, found: Prescription) -> None:
-    for level in meant.levels:
-        here = found.level_of(level.roi_number)
-        if here is not None and abs(here.dose_gy - level.dose_gy) > _SAME_DOSE_GY:
+    names = {level.roi_number: level.roi_name for level in (*meant.levels, *found.levels)}
+    for number, name in names.items():
+        wanted, here = _dose_gy(meant, number), _dose_gy(found, number)
+        if abs(wanted - here) > _SAME_DOSE_GY:
             raise PrescriptionRefusal(
                 "prescription-differs",
-                f"The objectives are for {level.dose_gy:g} Gy to {level.roi_name!r}, the case has {here.dose_gy:g} Gy.",
-                roi=level.roi_name,
+                f"The objectives are for {wanted:g} Gy to {name!r}, the case has {here:g} Gy.",
+                roi=name,
             )
     if None not in (meant.fractions, found.fractions) and meant.fractions != found.fractions:
         raise PrescriptionRefusal(
             "prescription-differs",
             f"The objectives are for {meant.fractions} fractions, the case has {found.fractions}.",
         )
+
+
+def _dose_gy(prescription: Prescription, number: int) -> float:
+    """Give what is prescribed to a structure, 0 where nothing is."""
+    level = prescription.level_of(number)
+    return 0.0 if level is None else level.dose_gy
 
 
 def _require_uids(objectives: ObjectiveSet, case: PatientCase) -> None:
@@ -100,7 +108,9 @@ def _require_same_bytes(objectives: ObjectiveSet, case: PatientCase) -> None:
     if changed:
         raise ApprovalRefusal(
             "input-changed",
-            f"{len(changed)} of the files are not those that the objectives were made from, though their UIDs are: "
-            "the contours may be others. Plan from the same files, or extract the objectives again.",
+            f"{len(changed)} of {len(case.input_uids)} files have the UIDs, but not the bytes, of those that the "
+            "objectives were made from. Another export of the same case differs so, and so do edited contours; which "
+            "it is cannot be told here. Plan from the files that the objectives were made from, or run `predict` or "
+            "`extract` on these and plan from what that writes.",
             sop_instance_uid=changed[0],
         )

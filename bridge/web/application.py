@@ -14,12 +14,16 @@ from starlette.routing import BaseRoute
 from bridge.rt.errors import Refusal
 from bridge.web.assets import asset_routes
 from bridge.web.case_data import case_data_routes
+from bridge.web.case_files import case_file_routes
 from bridge.web.case_page import case_page_routes
+from bridge.web.department import template_routes
 from bridge.web.errors import error_response
 from bridge.web.guard import GuardedRoute
+from bridge.web.handling import handling_routes
 from bridge.web.headers import SecurityHeaders
 from bridge.web.login import login_routes
 from bridge.web.objectives import objective_routes
+from bridge.web.presets import preset_routes
 from bridge.web.previews import preview_routes
 from bridge.web.room import ReviewRoom
 from bridge.web.worklist import worklist_routes
@@ -39,9 +43,13 @@ def all_routes() -> list[BaseRoute]:
         *login_routes(),
         *worklist_routes(),
         *case_page_routes(),
+        *case_file_routes(),
         *case_data_routes(),
         *preview_routes(),
+        *preset_routes(),
         *objective_routes(),
+        *template_routes(),
+        *handling_routes(),
     ]
 
 

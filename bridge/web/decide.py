@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from bridge.rt.errors import ApprovalRefusal
+from bridge.rt.errors import AccessRefusal, ApprovalRefusal
 from bridge.web.identify import require_password
 from bridge.web.visit import Visit
 from bridge.workflow.opened_case import OpenedCase, open_case
@@ -42,8 +42,22 @@ def approve(visit: Visit, decision: Decision, password: str) -> bool:
         The case is not what the visitor saw (``edit-stale``, ``other-objectives``), or cannot be signed; see
         :func:`bridge.workflow.signing.sign`.
     """
+    room = visit.room
+    try:
+        require_password(room, visit.user.name, password, visit.address)
+    except AccessRefusal as refusal:
+        if refusal.code != "login-refused":
+            raise
+        # who signs is logged in: there is no secret in that he is a user
+        told = "Nothing was signed: the password is wrong."
+        raise AccessRefusal(refusal.code, told, **refusal.where) from refusal
+    with room.deciding:
+        return _approved(visit, decision)
+
+
+def _approved(visit: Visit, decision: Decision) -> bool:
+    """Sign; one at a time, or two would write the same files at once and neither would find its own."""
     room, case_id = visit.room, visit.path["case_id"]
-    require_password(room, visit.user.name, password, visit.address)
     with room.store.transaction() as session:
         results, revision = _decided(session, visit, decision.version)
     if revision.objectives.sha256 != decision.objectives_sha256:

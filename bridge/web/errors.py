@@ -17,8 +17,11 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
         "not-logged-in": 401,
         "login-refused": 401,
         "case-unknown": 404,
+        "file-unknown": 404,
+        "template-unknown": 404,
         "page-unknown": 404,
         "method-unknown": 405,
+        "body-too-slow": 408,
         "body-too-large": 413,
         "if-match-missing": 428,
         "login-throttled": 429,
@@ -43,9 +46,21 @@ def status_of(error: BridgeError) -> int:
     return 503 if isinstance(error, Failure) else 422
 
 
-def error_response(error: BridgeError, wants_page: bool) -> Response:
-    """Give the answer to a request that was refused or failed."""
-    status = status_of(error)
+def error_response(
+    error: BridgeError, wants_page: bool, case_id: str | None = None, is_change: bool = False
+) -> Response:
+    """Give the answer to a request that was refused or failed.
+
+    Parameters
+    ----------
+    case_id
+        The case that it was about, to lead back to; None where it was about none.
+    is_change
+        Whether a form was sent, which the browser still has.
+    """
+    status, told = status_of(error), error.as_dict()
+    if error.code == "login-refused":
+        told["where"] = {}  # whose password it was is for the audit trail: others must not learn which names there are
     if wants_page:
-        return page("error.html.j2", status, error=error.as_dict())
-    return JSONResponse(error.as_dict(), status)
+        return page("error.html.j2", status, error=told, case_id=case_id, is_change=is_change)
+    return JSONResponse(told, status)

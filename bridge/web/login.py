@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from bridge.rt.errors import Refusal
+from bridge.web.entrance import Entrance
 from bridge.web.guard import GuardedRoute
 from bridge.web.identify import require_password
 from bridge.web.pages import page, see_other
@@ -11,7 +13,7 @@ from bridge.web.permission import Permission
 from bridge.web.visit import Visit
 from bridge.workflow.sessions import end_session, open_session
 
-__all__ = ["login_routes"]
+__all__ = ["logged_in", "login_routes"]
 
 
 def login_routes() -> list[GuardedRoute]:
@@ -19,6 +21,8 @@ def login_routes() -> list[GuardedRoute]:
     return [
         GuardedRoute("/login", _form, Permission.PUBLIC),
         GuardedRoute("/login", _login, Permission.PUBLIC, "POST"),
+        GuardedRoute("/enter/{token}", _door, Permission.PUBLIC),
+        GuardedRoute("/enter", _enter, Permission.PUBLIC, "POST"),
         GuardedRoute("/logout", _logout, Permission.LOOK, "POST"),
     ]
 
@@ -31,6 +35,12 @@ def _login(visit: Visit) -> Response:
     form, room = visit.form(), visit.room
     name = form.get("name", "")
     require_password(room, name, form.get("password", ""), visit.address)
+    return logged_in(visit, name)
+
+
+def logged_in(visit: Visit, name: str) -> Response:
+    """Open a session for somebody who showed who he is, and send him to the worklist."""
+    room = visit.room
     with room.store.transaction() as session:
         token = open_session(session, name, room.clock(), room.session_policy)
     response = see_other("/")
@@ -39,6 +49,22 @@ def _login(visit: Visit) -> Response:
         max_age=int(room.session_policy.longest.total_seconds()),
     )  # fmt: skip
     return response
+
+
+def _door(visit: Visit) -> Response:
+    return page("enter.html.j2", visit=visit, token=visit.path["token"], user_name=_entrance(visit).user_name)
+
+
+def _enter(visit: Visit) -> Response:
+    return logged_in(visit, _entrance(visit).use(visit.form().get("token", ""), visit.room.clock()))
+
+
+def _entrance(visit: Visit) -> Entrance:
+    """Give the way in without a password; in a room that has none there is no such page."""
+    entrance = visit.room.entrance
+    if entrance is None:
+        raise Refusal("page-unknown", "There is no such page.")
+    return entrance
 
 
 def _logout(visit: Visit) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from bridge.rt.errors import ApprovalRefusal, Refusal
+from bridge.rt.errors import ApprovalRefusal
 from bridge.web.decide import Decision, approve, rejected
+from bridge.web.forms import STRICT, parsed
 from bridge.web.guard import GuardedRoute
 from bridge.web.permission import Permission
 from bridge.web.visit import Visit
@@ -20,12 +21,9 @@ from objective_extraction.edit import ChangedRow, NewRow
 
 __all__ = ["objective_routes"]
 
-Form = TypeVar("Form", bound=BaseModel)
-_CONFIG = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
 
 class _Changed(BaseModel):
-    model_config = _CONFIG
+    model_config = STRICT
 
     source: int
     priority: float | None = None
@@ -35,7 +33,7 @@ class _Changed(BaseModel):
 
 
 class _New(BaseModel):
-    model_config = _CONFIG
+    model_config = STRICT
 
     kind: Literal["point", "mean", "geud"]
     roi_name: Annotated[str, Field(max_length=64)]
@@ -47,13 +45,13 @@ class _New(BaseModel):
 
 
 class _Table(BaseModel):
-    model_config = _CONFIG
+    model_config = STRICT
 
     rows: Annotated[list[_Changed | _New], Field(max_length=1000)]
 
 
 class _Approval(BaseModel):
-    model_config = _CONFIG
+    model_config = STRICT
 
     version: str
     objectives_sha256: str
@@ -61,7 +59,7 @@ class _Approval(BaseModel):
 
 
 class _Rejection(BaseModel):
-    model_config = _CONFIG
+    model_config = STRICT
 
     version: str
     reason: str
@@ -91,7 +89,7 @@ def _edit(visit: Visit) -> Response:
     tag = re.fullmatch('"([0-9]+-[0-9]+)"', visit.headers.get("if-match", ""))
     if tag is None:
         raise ApprovalRefusal("if-match-missing", 'Say which version was edited: If-Match: "version".')
-    table = _parsed(_Table, visit.body)
+    table = parsed(_Table, visit.body)
     rows = [
         ChangedRow(**row.model_dump()) if isinstance(row, _Changed) else NewRow(**row.model_dump())
         for row in table.rows
@@ -104,13 +102,13 @@ def _edit(visit: Visit) -> Response:
 
 
 def _approve(visit: Visit) -> Response:
-    given = _parsed(_Approval, visit.body)
+    given = parsed(_Approval, visit.body)
     released = approve(visit, Decision(given.version, given.objectives_sha256), given.password)
     return JSONResponse({"released": released})
 
 
 def _reject(visit: Visit) -> Response:
-    given = _parsed(_Rejection, visit.body)
+    given = parsed(_Rejection, visit.body)
     rejected(visit, given.version, given.reason)
     return JSONResponse({"rejected": True})
 
@@ -118,11 +116,3 @@ def _reject(visit: Visit) -> Response:
 def _answer(revision: Revision, **more: object) -> Response:
     content = {"version": revision.version, "author": revision.author, **more, "set": revision.objectives.document()}
     return JSONResponse(content, headers={"ETag": f'"{revision.version}"'})
-
-
-def _parsed(form: type[Form], body: bytes) -> Form:
-    try:
-        return form.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        raise Refusal("json-invalid", f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error

@@ -17,8 +17,8 @@ class Permission(StrEnum):
 
     PUBLIC = "be seen by everybody"
     LOOK = "look at cases"
-    EDIT = "try preferences and edit objectives"
-    DECIDE = "approve and reject cases"
+    EDIT = "try preferences, edit objectives, hold cases and have them predicted again"
+    DECIDE = "approve, reject, send and discard cases, and say which templates hold"
 
 
 _GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(

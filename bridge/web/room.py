@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
+from bridge.web.entrance import Entrance
 from bridge.web.newest import NewestOnly
-from bridge.web.opened import ShownCases
+from bridge.web.opened import ShownCase, ShownCases
 from bridge.web.passwords import Passwords
 from bridge.web.preview_doses import PreviewDoses
 from bridge.web.throttle import Throttle
@@ -24,6 +26,7 @@ from config.settings import Settings
 __all__ = ["ReviewRoom"]
 
 _WINDOW_S = 600.0
+_ONE_LOOK_S = 3600.0
 
 
 def _now() -> datetime:
@@ -50,6 +53,10 @@ class ReviewRoom:
         Predicts a preview; takes seconds.
     release
         Who must sign, and who gets what then.
+    notice
+        What every page says of this room beside that nothing is for clinical use; nothing where empty.
+    entrance
+        A way in without a password, once; None where there is none.
     passwords
         Compares passwords.
     clock
@@ -57,6 +64,10 @@ class ReviewRoom:
     logins, audited
         Limits on attempts to log in, and on refusals that go into the audit trail: it keeps everything for ever, and
         nobody is to fill the disk with it.
+    looks
+        Limits how often it is audited that somebody looks at a case.
+    deciding
+        Held while files are sealed and signed.
     """
 
     store: Store
@@ -66,17 +77,19 @@ class ReviewRoom:
     settings: Settings
     predict_preview: Callable[[PreviewRequest], Preview]
     release: ReleaseRules
+    notice: str = ""
+    entrance: Entrance | None = None
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = _now
     logins: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
     audited: Throttle = field(default_factory=lambda: Throttle(_WINDOW_S))
+    looks: Throttle = field(default_factory=lambda: Throttle(_ONE_LOOK_S))
+    deciding: Lock = field(default_factory=Lock)
 
     @cached_property
     def shown(self) -> ShownCases:
         """The cases that are open."""
-        return ShownCases(
-            lambda case_id: open_case(self.store, self.cases_folder, case_id, self.settings), self._newest_result
-        )
+        return ShownCases(self._read_case, self._newest_result)
 
     @cached_property
     def previews(self) -> NewestOnly[PreviewRequest, Preview]:
@@ -88,9 +101,17 @@ class ReviewRoom:
         """The doses of the newest previews."""
         return PreviewDoses()
 
+    def _read_case(self, case_id: str) -> ShownCase:
+        return ShownCase(open_case(self.store, self.cases_folder, case_id, self.settings), self.settings)
+
     def _newest_result(self, case_id: str) -> str:
         with self.store.transaction() as session:
             return results_of(session, self.cases_folder, case_id).job.input_sha256[:12]
+
+    @property
+    def templates_folder(self) -> Path:
+        """Where the department's templates lie, beside the cases."""
+        return self.cases_folder.parent / "templates"
 
     @property
     def is_encrypted(self) -> bool:

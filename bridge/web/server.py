@@ -13,10 +13,15 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from bridge.web.connection import PunctualConnection
+
 __all__ = ["Listening", "ReviewServer"]
 
 _LONGEST_END_S = 5
 _MOST_AT_A_TIME = 64
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2, those with authenticated encryption and forward secrecy: uvicorn would offer CBC with SHA-1 alone. Of
+TLS 1.3, all."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,15 @@ class Listening:
         TCP address.
     certificate, key
         PEM files for https, or None.
+    proxies
+        Addresses or networks of reverse proxies that are believed where a request comes from (X-Forwarded-For).
     """
 
     host: str
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    proxies: tuple[str, ...] = ()
 
 
 class ReviewServer:
@@ -62,13 +70,15 @@ class ReviewServer:
             uvicorn.Config(
                 application,
                 access_log=False,  # paths and addresses of who looked at what belong into the audit trail, if anywhere
-                http="h11",
+                http=PunctualConnection,
                 lifespan="off",
                 limit_concurrency=_MOST_AT_A_TIME,
                 log_config=None,
-                proxy_headers=False,
+                forwarded_allow_ips=list(listening.proxies),
+                proxy_headers=bool(listening.proxies),
                 server_header=False,
                 ssl_certfile=listening.certificate,
+                ssl_ciphers=_CIPHERS,
                 ssl_keyfile=listening.key,
                 timeout_graceful_shutdown=_LONGEST_END_S,
                 ws="none",

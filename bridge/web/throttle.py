@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 
 __all__ = ["Throttle"]
@@ -54,6 +54,13 @@ class Throttle:
             while len(self._attempts) > _MOST_KEYS:
                 self._attempts.popitem(last=False)
             return 0
+
+    def uncount(self, keys: Iterable[str]) -> None:
+        """Take one attempt of each key back: it was good, and says nothing of the others."""
+        with self._lock:
+            for key in keys:
+                if attempts := self._attempts.get(key):
+                    attempts.pop()
 
     def forgive(self, key: str) -> None:
         """Forget the attempts of a key: the last one was good."""

@@ -15,7 +15,8 @@ from bridge.workflow.users import User
 
 __all__ = ["Visit"]
 
-_MOST_FIELDS = 1000
+_MOST_FIELDS = 6000
+"""A table of objectives has up to 1000 rows of up to 5 fields."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Visit:
         As sent.
     address
         Where it comes from.
+    query
+        What stands behind the question mark; never anything about a patient.
     session
         The logged in user with the token of his session, or None.
     """
@@ -43,6 +46,7 @@ class Visit:
     headers: Mapping[str, str]
     body: bytes
     address: str
+    query: str = ""
     session: tuple[User, str] | None = None
 
     @property
@@ -86,7 +90,8 @@ class Visit:
                 self.body.decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=_MOST_FIELDS
             )
         except ValueError as error:
-            raise Refusal("form-invalid", "The form cannot be read; it must be UTF-8.") from error
+            told = f"The form cannot be read: it must be UTF-8, with at most {_MOST_FIELDS} fields."
+            raise Refusal("form-invalid", told) from error
         if len(dict(fields)) < len(fields):
             raise Refusal("form-invalid", "The form names a field twice.")
         return dict(fields)

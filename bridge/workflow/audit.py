@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +18,24 @@ from sqlalchemy.orm import Session
 from bridge.rt.errors import IdentityRefusal
 from bridge.workflow.schema import AuditRow
 
-__all__ = ["SYSTEM", "append", "newest_sha256", "verify"]
+__all__ = ["SYSTEM", "Event", "append", "newest", "newest_sha256", "verify"]
 
 SYSTEM = "bridge"
 """Actor of what happens without a person."""
 
 _START = "0" * 64
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event, as it is shown; ``number`` counts from 1, and ``case_id`` is None where it is about no case."""
+
+    number: int
+    utc: datetime
+    actor: str
+    action: str
+    case_id: str | None
+    detail: Mapping[str, Any]
 
 
 def append(session: Session, actor: str, action: str, case_id: str | None = None, **detail: Any) -> None:
@@ -56,6 +70,15 @@ def verify(session: Session) -> int:
             raise IdentityRefusal("audit-broken", f"The audit trail was altered at event {count}.", event=count)
         previous = row.sha256
     return count
+
+
+def newest(session: Session, most: int, case_id: str | None = None) -> Sequence[Event]:
+    """Give the newest events, of one case or of all, in the order in which they happened."""
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(most)
+    if case_id is not None:
+        query = query.where(AuditRow.case_id == case_id)
+    rows = reversed(session.scalars(query).all())
+    return [Event(row.id, row.utc, row.actor, row.action, row.case_id, row.detail) for row in rows]
 
 
 def newest_sha256(session: Session) -> str:

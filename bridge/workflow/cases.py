@@ -7,8 +7,9 @@
        └─> refused┘           └─> refused | failed
                                        review <──> rejected
 
-A refused or waiting case moves again by itself when what it lacked arrives. A rejected or delivered case comes back to
-review when somebody edits its objectives.
+A refused or waiting case moves again by itself when what it lacked arrives. A rejected or delivered case comes back
+to review when somebody edits its objectives. A person can have a predicted case predicted again, and stop any case
+where it stands: see :mod:`bridge.workflow.stops`.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ class CaseView:
     structure_set_uid: str | None
     created_utc: datetime
     updated_utc: datetime
+    stop: str | None = None
+    stop_by: str | None = None
+    stop_reason: str | None = None
 
 
 def case_id_of(study_instance_uid: str, structure_set_uid: str | None) -> str:
@@ -158,4 +162,7 @@ def _view(row: CaseRow) -> CaseView:
         structure_set_uid=row.structure_set_uid,
         created_utc=row.created_utc,
         updated_utc=row.updated_utc,
+        stop=row.stop,
+        stop_by=row.stop_by,
+        stop_reason=row.stop_reason,
     )

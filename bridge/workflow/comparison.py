@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge import __version__
+from bridge.dicom.plan import plan_label
 from bridge.dicom.read_dose import DoseObject, read_dose_object
 from bridge.report.case_report import CaseReportData, Comparison, ModelStatement, write_case_report
 from bridge.report.tables import dvh_json
@@ -15,13 +16,14 @@ from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh
 from bridge.rt.dvh_compare import DvhDifference, compare_dvhs
 from bridge.rt.errors import IdentityRefusal
-from bridge.rt.findings import Finding
+from bridge.rt.findings import Finding, each_once
 from bridge.workflow.export import ARTIFACT_FILES, objective_rows, plan_metrics, sha256_of, write_json
 from bridge.workflow.jobs import Artifact
 from bridge.workflow.pipeline import measure, uncovered
 from bridge.workflow.predict import dvh_policy, prepared_case
 from bridge.workflow.reimport import Reimport
 from bridge.workflow.release import require_unchanged
+from bridge.workflow.results import findings_in
 from bridge.workflow.whole_folder import whole_folder
 from config.settings import Settings
 from objective_extraction.objective_json import read_objective_set
@@ -42,7 +44,13 @@ def comparison_folder(cases_folder: Path, work: Reimport) -> Path:
 
 
 def compare_files(
-    paths: Sequence[Path], results: Path, work: Reimport, dose_file: Path, folder: Path, settings: Settings
+    paths: Sequence[Path],
+    results: Path,
+    work: Reimport,
+    dose_file: Path,
+    plan_file: Path,
+    folder: Path,
+    settings: Settings,
 ) -> tuple[Artifact, ...]:
     """Measure a dose that came back and the predicted one alike; write a report and ``dvh.json``.
 
@@ -56,6 +64,8 @@ def compare_files(
         Which dose, and which prediction.
     dose_file
         The RTDOSE that came back.
+    plan_file
+        The RTPLAN that it belongs to.
     folder
         See :func:`bridge.workflow.whole_folder.whole_folder`.
     settings
@@ -84,10 +94,14 @@ def compare_files(
         dvhs=after,
         metrics=metrics[1],
         differences=_differences(before, after),
+        maximum_gy=optimized.dose.maximum_gy,
+        made_by=optimized.origin.made_by,
+        plan_label=plan_label(plan_file),
         dose_uid=optimized.sop_instance_uid,
         plan_uid=optimized.referenced_plan_uid or "",
     )
-    data = _report_data(case, objectives, predicted, before, metrics[0], comparison, work)
+    found = findings_in((results / ARTIFACT_FILES["result"]).read_bytes())
+    data = _report_data(case, objectives, predicted, before, metrics[0], comparison, found, work)
     with whole_folder(folder, COMPARISON_FILES.values(), f"the comparison of case {work.case_id}") as staging:
         write_case_report(data, staging / COMPARISON_FILES["report"])
         write_json(staging / COMPARISON_FILES["dvh"], _dvh_content(data, comparison))
@@ -126,6 +140,7 @@ def _report_data(
     dvhs: tuple[Dvh, ...],
     metrics: Mapping[int, Mapping[str, float]],
     comparison: Comparison,
+    found: Sequence[Finding],
     work: Reimport,
 ) -> CaseReportData:
     inputs = {artifact.sop_instance_uid: artifact.sha256 for artifact in work.artifacts if artifact.sop_instance_uid}
@@ -147,11 +162,13 @@ def _report_data(
         ),
         model=ModelStatement(made.model_id, "See the report of the prediction."),
         objectives=objective_rows(objectives),
-        findings=(
-            *case.findings,
-            *objectives.findings,
-            *_notice(work),
-            *uncovered(comparison.dvhs, "the grid of the dose that came back"),
+        findings=each_once(
+            (
+                *found,
+                *case.findings,
+                *_notice(work),
+                *uncovered(comparison.dvhs, "the grid of the dose that came back"),
+            )
         ),
         patient_id=case.identity.patient_id,
         patient_name=case.identity.patient_name.replace("^", " ").strip(),

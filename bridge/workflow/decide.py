@@ -1,10 +1,11 @@
-"""Decisions that only a person can take: try a case again, and say which of two contents holds."""
+"""Decisions that only a person can take: try, predict or send a case again, and say which of two contents holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,9 +14,14 @@ from bridge.rt.errors import ApprovalRefusal, IdentityRefusal
 from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.cases import CaseState, get_case, list_cases, set_state
 from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.lineage import whole_history
+from bridge.workflow.reasons import require_reason
+from bridge.workflow.results import CaseResults
+from bridge.workflow.revisions import void
 from bridge.workflow.schema import HandOverRow, InstanceRow, JobRow
+from bridge.workflow.stops import require_going
 
-__all__ = ["Content", "contents_of", "keep", "retry"]
+__all__ = ["Content", "contents_of", "keep", "predict_again", "retry", "send_again"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,10 @@ def retry(session: Session, case_id: str, actor: str) -> None:
     Raises
     ------
     ApprovalRefusal
-        The case is neither refused nor failed, or it has nothing to try again (``nothing-to-retry``).
+        The case is stopped, neither refused nor failed, or it has nothing to try again (``nothing-to-retry``).
     """
     _require_name(actor)
+    require_going(session, case_id)
     case = get_case(session, case_id)
     if case.state not in (CaseState.REFUSED, CaseState.FAILED):
         raise ApprovalRefusal(
@@ -59,6 +66,98 @@ def retry(session: Session, case_id: str, actor: str) -> None:
             "nothing-to-retry",
             f"Case {case_id} was refused before a prediction: {case.reason} Mend that at the source and send it again.",
         )
+
+
+def predict_again(
+    session: Session,
+    results: CaseResults,
+    actor: str,
+    reason: str,
+    preference: Mapping[str, Any] | None = None,
+    *,
+    leaves_edits: bool = False,
+) -> None:
+    """Have a predicted case predicted again; what was signed or released before is void.
+
+    Parameters
+    ----------
+    results
+        Its newest ones. They stay on record with the edits of their objectives; the new results begin without these.
+    preference
+        As :func:`models.preference.preference_of` takes it; None for what the settings say.
+    leaves_edits
+        Whether whoever asks knows that edits are left behind.
+
+    Raises
+    ------
+    ApprovalRefusal
+        The case is stopped or not where it can be predicted again (``not-repeatable``), no reason is given, or it has
+        edits and nobody said that they may be left behind (``edits-left-behind``).
+    """
+    case_id = results.job.case_id
+    require_going(session, case_id)
+    state = get_case(session, case_id).state
+    if state not in (CaseState.REVIEW, CaseState.REJECTED, CaseState.DELIVERED):
+        raise ApprovalRefusal(
+            "not-repeatable",
+            f"Case {case_id} is {state.value}. A case is predicted again in review, when rejected and once delivered.",
+        )
+    reason = require_reason(reason)
+    edits = len(whole_history(session, results))
+    if edits and not leaves_edits:
+        raise ApprovalRefusal(
+            "edits-left-behind",
+            f"A new prediction begins without the edits of these objectives, {edits} so far. Say that they may be left "
+            "behind.",
+        )
+    void(session, results, actor, state)
+    jobs.queue_again(session, results.job, preference)
+    audit.append(
+        session,
+        actor,
+        "prediction-repeated",
+        case_id,
+        reason=reason,
+        preference=None if preference is None else dict(preference),
+        edits_left_behind=edits,
+    )
+    set_state(session, case_id, CaseState.QUEUED, f"to be predicted again, {actor} asks", actor)
+
+
+def send_again(session: Session, case_id: str, destination: str, actor: str, reason: str) -> None:
+    """Send what was released of a case once more to one destination, or to Eclipse.
+
+    Raises
+    ------
+    ApprovalRefusal
+        The case is stopped, nothing of it was released, it is being sent (``not-sent``), or no reason is given.
+    """
+    require_going(session, case_id)
+    state = get_case(session, case_id).state
+    reason = require_reason(reason)
+    done = jobs.last_done(session, case_id)
+    if state not in (CaseState.DELIVERED, CaseState.FAILED) or done is None:
+        raise ApprovalRefusal(
+            "not-sent", f"Case {case_id} is {state.value}; only what was sent, or could not be, is sent again."
+        )
+    artifacts = done[1]
+    released = {artifact.sop_instance_uid for artifact in artifacts}
+    rows = [
+        row
+        for row in deliveries_of(session, case_id)
+        if row.destination == destination and row.sop_instance_uid in released
+    ]
+    handed = hand_overs.newest_hand_over(session, case_id, [artifact.sha256 for artifact in artifacts])
+    is_void = handed is not None and handed.state in ("withdrawing", "withdrawn")
+    hand_over = handed if destination == hand_overs.ECLIPSE and not is_void else None
+    if not rows and hand_over is None:
+        raise ApprovalRefusal("not-sent", f"Nothing of case {case_id} as it is now was ever sent to {destination!r}.")
+    for row in rows:
+        row.state, row.attempts_utc, row.next_attempt_utc, row.finished_utc = "pending", [], datetime.now(UTC), None
+    if hand_over is not None:
+        hand_overs.try_again(hand_over)
+    audit.append(session, actor, "sent-again", case_id, destination=destination, reason=reason)
+    set_state(session, case_id, CaseState.DELIVERING, f"again to {destination}, {actor} asks", actor)
 
 
 def _not_handed_over(session: Session, case_id: str) -> Sequence[HandOverRow]:

@@ -15,7 +15,7 @@ from bridge.node.ledger import Delivery
 from bridge.node.scu import InstanceResult
 from bridge.node.settings import Destination
 from bridge.workflow import audit
-from bridge.workflow.schema import DeliveryRow
+from bridge.workflow.schema import CaseRow, DeliveryRow
 from bridge.workflow.settle import settle_case
 from bridge.workflow.store import Store
 
@@ -44,7 +44,9 @@ class SqlDeliveryLedger:
         """Give what is owed and may be tried now, in the order in which it was released."""
         query = (
             select(DeliveryRow)
+            .join(CaseRow, CaseRow.id == DeliveryRow.case_id)
             .where(
+                CaseRow.stop.is_(None),
                 DeliveryRow.state == "pending",
                 DeliveryRow.next_attempt_utc <= now,
                 DeliveryRow.destination.in_(list(self._destinations)),

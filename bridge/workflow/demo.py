@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,6 +22,7 @@ from bridge.rt.errors import DeliveryFailure, Failure, ModelRefusal
 from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, case_id_of, list_cases
 from bridge.workflow.comparison import COMPARISON_FILES
+from bridge.workflow.dose_lines import dose_lines, read_metrics
 from bridge.workflow.export import ARTIFACT_FILES, sha256_of
 from bridge.workflow.instances import SqlInstanceIndex, paths_of
 from bridge.workflow.intake import Intake
@@ -34,6 +34,7 @@ from bridge.workflow.whole_folder import whole_folder
 from bridge.workflow.worker import Worker
 from config.settings import Settings
 from esapi_stub.planning import QUIET, PlanningEngine, Watch
+from models.registry import load_card
 
 __all__ = ["require_planning", "run_demo"]
 
@@ -106,6 +107,7 @@ def run_demo(
         inputs, results = bridge.prediction(case_id)
         _copy(results, folder / "result", ARTIFACT_FILES.values())
         clock.step(f"predicted by {settings.prediction.model}, and objectives extracted: {folder / 'result'}")
+        say(f"the model was trained for: {load_card(settings.prediction.model).trained_for}")
         objectives = results / ARTIFACT_FILES["objectives"]
         with bridge.store.transaction() as session:
             approve(session, case_id, bridge.cases, (), "demonstration", sha256_of(objectives))
@@ -120,7 +122,11 @@ def run_demo(
         _copy(comparison, folder / "comparison", COMPARISON_FILES.values())
         _require_same_dose(folder / "comparison" / COMPARISON_FILES["dvh"], done.dvhs)
         clock.step("linked to its case by references, measured, and compared with the prediction")
-    for line in _summary(folder / "result" / ARTIFACT_FILES["dvh"], folder / "comparison" / COMPARISON_FILES["dvh"]):
+    said = {
+        "predicted": read_metrics(folder / "result" / ARTIFACT_FILES["dvh"]),
+        "optimized": read_metrics(folder / "comparison" / COMPARISON_FILES["dvh"]),
+    }
+    for line in dose_lines(done.objectives, said):
         say(line)
     report = folder / "comparison" / COMPARISON_FILES["report"]
     say(f"done in {clock.total_s:.1f} s; report:")
@@ -231,16 +237,17 @@ def _copy(source: Path, target: Path, names: Collection[str]) -> None:
 def _planned_text(done: Optimized) -> str:
     seconds = ", ".join(f"{step} {value:.1f} s" for step, value in done.planned.seconds.items())
     refused = "".join(f"; not taken: {one.structure} {one.what} ({one.reason})" for one in done.receipt.refused)
+    ended = "converged" if done.planned.is_converged else "stopped there"
     return (
         f"planned in esapi_stub with {len(done.planned.beams)} beams by {done.planned.engine}: "
         f"{len(done.receipt.added)} objectives taken, {len(done.receipt.refused)} refused{refused}; "
-        f"{done.planned.iterations} iterations; {seconds}"
+        f"{done.planned.iterations} iterations, {ended}; {seconds}"
     )
 
 
 def _require_same_dose(dvh_file: Path, planned: Sequence[Dvh]) -> None:
     """Hold the means of the dose that came back against those of the dose that was planned."""
-    found = _metrics(dvh_file)
+    found = read_metrics(dvh_file)
     for dvh in planned:
         if not dvh.is_empty and not abs(found[dvh.roi_name]["mean_gy"] - dvh.mean_gy) <= _SAME_MEAN_GY:
             raise ModelRefusal(
@@ -249,16 +256,3 @@ def _require_same_dose(dvh_file: Path, planned: Sequence[Dvh]) -> None:
                 f"the planned one {dvh.mean_gy:.3f} Gy.",
                 roi=dvh.roi_name,
             )
-
-
-def _metrics(dvh_file: Path) -> dict[str, dict[str, float]]:
-    structures = json.loads(dvh_file.read_text(encoding="utf-8"))["structures"]
-    return {row["roi_name"]: row["metrics"] for row in structures if row["metrics"] is not None}
-
-
-def _summary(predicted_file: Path, optimized_file: Path) -> Iterator[str]:
-    """Give a line for each structure: D95% of targets, the mean of the rest."""
-    predicted, optimized = _metrics(predicted_file), _metrics(optimized_file)
-    for name, before in predicted.items():
-        key, text = ("D95%_gy", "D95%") if "V95%Rx_%" in before else ("mean_gy", "mean")
-        yield f"{name}: {text} {before[key]:.1f} Gy predicted, {optimized[name][key]:.1f} Gy optimized"

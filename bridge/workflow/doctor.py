@@ -52,7 +52,8 @@ def _models(model_id: str) -> Check:
         model = load_model(model_id)
     except BridgeError as error:
         return Check("models", False, str(error))
-    return Check("models", True, f"{known}; predicting with {model.card.id} {model.sha256[:12]}")
+    used = f"predicting with {model.card.id} {model.sha256[:12]}, trained for: {model.card.trained_for}"
+    return Check("models", True, f"{known}; {used}")
 
 
 def _drop_folder(folder: Path) -> Check:

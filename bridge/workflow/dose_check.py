@@ -1,4 +1,4 @@
-"""DVHs and objectives of any dose that comes as files: clinical, predicted elsewhere, or optimized."""
+"""DVHs and objectives of any dose that comes as a file: a planning system's, a predicted or an optimized one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def extract_files(
         case=CaseReference(
             structure_set.sop_instance_uid, dose.study_instance_uid, dose.dose.grid.frame_of_reference_uid
         ),
-        dose_source="clinical",
+        dose_source=dose.origin.source,
         settings=extraction_settings(settings),
         policy=dvh_policy(settings),
         provenance=_provenance(dose, structure_set, settings),
@@ -148,8 +148,8 @@ def _named_twice(structures: Sequence[Structure]) -> list[Finding]:
 def _provenance(dose: DoseObject, structure_set: StructureSet, settings: Settings) -> Provenance:
     return Provenance(
         software_version=__version__,
-        model_id="",
-        model_sha256="",
+        model_id=dose.origin.model_id,
+        model_sha256=dose.origin.model_sha256,
         config_sha256=settings.sha256,
         input_uids={dose.sop_instance_uid: dose.sha256, structure_set.sop_instance_uid: structure_set.sha256},
         created_utc=datetime.now(UTC),

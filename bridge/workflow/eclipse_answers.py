@@ -72,7 +72,7 @@ class EclipseAnswers:
     def take_in(self) -> None:
         """Judge every receipt that is new or was changed since it was last looked at, and miss what was removed."""
         with self._store.transaction() as session:
-            sent, known = hand_overs.delivered(session), hand_overs.known_objectives(session)
+            sent, known = hand_overs.answerable(session), hand_overs.known_objectives(session)
             applied = hand_overs.applied(session)
         trouble = ""
         try:
@@ -81,7 +81,7 @@ class EclipseAnswers:
                 folder = self._folder.folder_named(hand_over.objectives_sha256)
                 if folder.name in there:
                     trouble = self._look_into(folder, hand_over) or trouble
-                elif hand_over.id not in applied and not folder.exists():
+                elif hand_over.state == "delivered" and hand_over.id not in applied and not folder.exists():
                     self._miss(hand_over, folder.name)
             for name in sorted(there - {self._folder.folder_named(sha256).name for sha256 in known}):
                 self._look_at_stranger(name)
@@ -118,14 +118,17 @@ class EclipseAnswers:
             if row.state != "delivered":
                 return
             row.state, row.finished_utc = "failed", datetime.now(UTC)
-            row.message = f"{folder} was removed from the drop folder, and no receipt says that a plan got them"
+            row.message = (
+                f"{folder} was removed from the drop folder, and no receipt says that a plan got them; "
+                f"{'`retry`' if row.case_id else 'the same hand-over once more'} writes it again"
+            )
             session.flush()
             logger.warning("case %s: %s", row.case_id or "-", row.message)
             audit.append(
                 session,
                 audit.SYSTEM,
                 "hand-over-removed",
-                row.case_id,
+                hand_over.audited_case_id,
                 objectives_sha256=row.objectives_sha256,
                 folder=folder,
             )
@@ -146,7 +149,10 @@ class EclipseAnswers:
             else:
                 row.state, row.message, action = receipt.state, _words(receipt), f"eclipse-{receipt.state}"
                 row.receipt, row.created_utc = receipt.model_dump(mode="json"), receipt.created_utc
-                if hand_overs.is_superseded(session, session.get_one(HandOverRow, hand_over.id)):
+                answered = session.get_one(HandOverRow, hand_over.id)
+                if answered.state in ("withdrawing", "withdrawn"):
+                    row.message = f"{row.message}; their approval is void"
+                elif hand_overs.is_superseded(session, answered):
                     row.message = f"{row.message}; the case has newer objectives than these"
             row.message = _on_one_line(row.message)
             session.add(row)
@@ -226,7 +232,12 @@ def _record(session: Session, action: str, hand_over: HandOver, row: AnswerRow) 
     level = logging.INFO if action == "eclipse-applied" else logging.WARNING
     logger.log(level, "case %s: Eclipse: %s", hand_over.case_id or "-", row.message)
     audit.append(
-        session, audit.SYSTEM, action, hand_over.case_id, objectives_sha256=hand_over.objectives_sha256, **detail
+        session,
+        audit.SYSTEM,
+        action,
+        hand_over.audited_case_id,
+        objectives_sha256=hand_over.objectives_sha256,
+        **detail,
     )
     if hand_over.case_id is not None:
         settle_case(session, hand_over.case_id)

@@ -46,6 +46,7 @@ __all__ = [
     "metrics_of",
     "objective_rows",
     "plan_metrics",
+    "plan_partial",
     "predicted_uid",
     "sha256_of",
     "write_json",
@@ -98,7 +99,7 @@ def export_case(result: CaseResult, card: ModelCard, case_id: str, folder: Path,
         write_case_report(_report_data(result, card, case_id, metrics), staging / ARTIFACT_FILES["report"])
         files = {kind: name for kind, name in ARTIFACT_FILES.items() if kind != "result"}
         hashes = {name: sha256_of(staging / name) for name in files.values()}
-        write_json(staging / ARTIFACT_FILES["result"], _summary(result, case_id, hashes))
+        write_json(staging / ARTIFACT_FILES["result"], _summary(result, card, case_id, hashes))
     return [Artifact(kind, name, sha256_of(folder / name), uids.get(kind)) for kind, name in ARTIFACT_FILES.items()]
 
 
@@ -189,26 +190,30 @@ def _report_data(
         dvhs=result.dvhs,
         metrics=metrics,
         provenance=result.provenance,
-        model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits)),
+        model=ModelStatement(card.title, card.training, (card.intended_use, *card.limits), card.trained_for),
         objectives=objective_rows(result.objectives),
-        findings=_findings(result),
+        findings=_findings(result, card),
         patient_id=result.case.identity.patient_id,
         patient_name=result.case.identity.patient_name.replace("^", " ").strip(),
         study_date=result.case.identity.study_date,
     )
 
 
-def _findings(result: CaseResult) -> tuple[Finding, ...]:
-    """Give all findings of a case, with what RTPLAN and template cannot carry."""
-    left_out, count = dose_references(result.objectives).left_out, len(result.objectives.objectives)
-    partial = Finding(
-        "plan-partial",
-        "info",
+def _findings(result: CaseResult, card: ModelCard) -> tuple[Finding, ...]:
+    """Give all findings of a case, with whose plans the model promises and what RTPLAN and template cannot carry."""
+    origin = Finding("model-trained-for", "info", f"Model {card.id!r} was trained for: {card.trained_for}.")
+    written = (*template_findings(result.objectives), *plan_partial(result.objectives))
+    return (origin, *result.findings, *written)
+
+
+def plan_partial(objectives: ObjectiveSet) -> tuple[Finding, ...]:
+    """Say how many objectives have a place in an RTPLAN (``plan-partial``), where not all have."""
+    left_out, count = dose_references(objectives).left_out, len(objectives.objectives)
+    message = (
         f"The RTPLAN carries {count - len(left_out)} of {count} objectives: dose references have no place for means, "
-        "for derived structures and for some points of targets. The objectives file and the template have all of them.",
+        "for derived structures and for some points of targets. The objectives file and the template have all of them."
     )
-    written = (*template_findings(result.objectives), *([partial] if left_out else []))
-    return (*result.case.findings, *result.objectives.findings, *written)
+    return (Finding("plan-partial", "info", message),) if left_out else ()
 
 
 def objective_rows(objectives: ObjectiveSet) -> tuple[ObjectiveRow, ...]:
@@ -236,13 +241,13 @@ def _rows(objective: Objective) -> list[ObjectiveRow]:
     ]
 
 
-def _summary(result: CaseResult, case_id: str, hashes: Mapping[str, str]) -> dict[str, object]:
+def _summary(result: CaseResult, card: ModelCard, case_id: str, hashes: Mapping[str, str]) -> dict[str, object]:
     return {
         "format": "fdp-bridge-result",
         "version": 1,
         "case_id": case_id,
         "provenance": result.provenance.as_dict(),
-        "findings": [finding.as_dict() for finding in _findings(result)],
+        "findings": [finding.as_dict() for finding in _findings(result, card)],
         "files_sha256": dict(hashes),
     }
 

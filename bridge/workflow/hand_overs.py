@@ -3,7 +3,9 @@
 ::
 
     pending ──> delivered        the folder is written; every answer that is taken in is a row of its own
-       └─> failed <──┘           refused, given up, or removed before a receipt said that a plan got them
+       └─> failed <──┘ │         refused, given up, or removed before a receipt said that a plan got them
+                       └──> withdrawing ──> withdrawn     its approval is void, and no plan got it
+                                └─> delivered             a plan got it after all, or it is not what was written
 
 Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.eclipse_courier` writes to it,
 :mod:`bridge.workflow.eclipse_answers` reads from it.
@@ -19,18 +21,22 @@ from pathlib import Path
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from bridge.workflow import jobs
+from bridge.rt.errors import BridgeError
+from bridge.workflow import audit, jobs
 from bridge.workflow.approved import unchanged_objectives
-from bridge.workflow.schema import AnswerRow, ArtifactRow, HandOverRow, JobRow
+from bridge.workflow.cases import case_id_of
+from bridge.workflow.schema import AnswerRow, ArtifactRow, CaseRow, HandOverRow, JobRow
 from objective_extraction.approval import Approval
 from objective_extraction.objective_set import ObjectiveSet
 
 __all__ = [
     "ECLIPSE",
+    "NOT_WITHDRAWN",
     "HandOver",
+    "answerable",
     "answers_of",
     "applied",
-    "delivered",
+    "audited_case_id",
     "due",
     "hand_overs_of",
     "is_owed",
@@ -39,12 +45,18 @@ __all__ = [
     "newest_hand_over",
     "predictions_in",
     "queue",
+    "to_withdraw",
     "try_again",
     "with_objectives",
+    "withdraw",
+    "write_again",
 ]
 
-ECLIPSE = "Eclipse"
+ECLIPSE = "the folder for Eclipse"
 """How the worklist calls the place that a hand-over goes to."""
+
+NOT_WITHDRAWN = "not withdrawn: "
+"""How the ledger begins to say why something lies in Eclipse's folder although its approval is void."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,8 @@ class HandOver:
         Hash of the objective set in it.
     approval
         Who approved it; None where the site releases without.
+    state
+        As in the ledger.
     attempts
         Times of the attempts so far, oldest first.
     is_superseded
@@ -75,6 +89,7 @@ class HandOver:
     sha256: str
     objectives_sha256: str
     approval: Approval | None
+    state: str
     attempts: tuple[datetime, ...]
     is_superseded: bool = False
 
@@ -82,6 +97,21 @@ class HandOver:
         """Read what was released; see :func:`bridge.workflow.approved.unchanged_objectives`."""
         approver = None if self.approval is None else self.approval.approved_by
         return unchanged_objectives(self.path, self.sha256, approver)
+
+    @property
+    def audited_case_id(self) -> str | None:
+        """What the audit trail calls its case: where a file was handed over, the id that the file's case has here."""
+        if self.case_id is not None:
+            return self.case_id
+        try:
+            return audited_case_id(self.objectives())
+        except BridgeError:  # the file is gone or was changed; what is recorded says so
+            return None
+
+
+def audited_case_id(objectives: ObjectiveSet) -> str:
+    """Give the id that the case of an objective set has in this bridge, whether or not it ever came here."""
+    return case_id_of(objectives.case.study_instance_uid, objectives.case.structure_set_uid)
 
 
 def queue(
@@ -92,7 +122,9 @@ def queue(
     approval: Approval | None,
     case_id: str | None = None,
 ) -> None:
-    """Owe objectives to Eclipse, once: those that are known and not yet there are tried again at once.
+    """Owe objectives to Eclipse, once: those that are known are tried again at once where they are not yet there.
+
+    So are those that are there without an approval and have one now. The first approval stays.
 
     Parameters
     ----------
@@ -109,7 +141,10 @@ def queue(
     if known is not None:
         if known.case_id is None:  # that of a case stays bound to the case's own file
             known.case_id, known.path, known.sha256 = case_id, str(path), sha256
-        if known.state != "delivered":
+        if known.approved_by is None and approval is not None:
+            known.approved_by, known.approved_utc = approval.approved_by, approval.approved_utc
+            try_again(known)
+        elif known.state != "delivered":
             try_again(known)
         return
     now = datetime.now(UTC)
@@ -136,16 +171,67 @@ def try_again(row: HandOverRow) -> None:
     row.state, row.attempts_utc, row.next_attempt_utc, row.finished_utc = "pending", [], datetime.now(UTC), None
 
 
+def write_again(session: Session, row: HandOverRow, actor: str) -> None:
+    """Owe once more what a plan got and was removed from the drop folder since, because somebody asks for it."""
+    reason = "its folder was removed after a plan got the objectives"
+    audit.append(
+        session,
+        actor,
+        "sent-again",
+        _view(row).audited_case_id,
+        destination=ECLIPSE,
+        reason=reason,
+        objectives_sha256=row.objectives_sha256,
+    )
+    try_again(row)
+
+
 def due(session: Session, now: datetime) -> Sequence[HandOver]:
     """Give what is owed and may be tried now, in the order in which it was released."""
-    query = select(HandOverRow).where(HandOverRow.state == "pending", HandOverRow.next_attempt_utc <= now)
+    query = (
+        select(HandOverRow)
+        .outerjoin(CaseRow, CaseRow.id == HandOverRow.case_id)
+        .where(HandOverRow.state == "pending", HandOverRow.next_attempt_utc <= now, CaseRow.stop.is_(None))
+    )
     rows = session.scalars(query.order_by(HandOverRow.id)).all()
     return [replace(_view(row), is_superseded=is_superseded(session, row)) for row in rows]
 
 
-def delivered(session: Session) -> Sequence[HandOver]:
-    """Give what Eclipse can answer, the newest first."""
-    query = select(HandOverRow).where(HandOverRow.state == "delivered").order_by(HandOverRow.id.desc())
+def withdraw(session: Session, case_id: str) -> None:
+    """Owe the withdrawal of everything of a case that lies in Eclipse's folder, or may be on its way there.
+
+    What a plan got already stays, and the ledger says so.
+    """
+    used = applied(session)
+    for row in hand_overs_of(session, case_id):
+        if row.state not in ("pending", "delivered"):
+            continue
+        if row.id not in used:
+            row.state, row.attempts_utc, row.next_attempt_utc = "withdrawing", [], datetime.now(UTC)
+            row.finished_utc = None
+            continue
+        row.message = f"{NOT_WITHDRAWN}a plan in Eclipse got them"
+        audit.append(
+            session,
+            audit.SYSTEM,
+            "hand-over-kept",
+            case_id,
+            objectives_sha256=row.objectives_sha256,
+            state=row.state,
+            reason=row.message,
+        )
+
+
+def to_withdraw(session: Session, now: datetime) -> Sequence[HandOver]:
+    """Give whose withdrawal may be tried now, also of cases that are on hold."""
+    query = select(HandOverRow).where(HandOverRow.state == "withdrawing", HandOverRow.next_attempt_utc <= now)
+    return [_view(row) for row in session.scalars(query.order_by(HandOverRow.id))]
+
+
+def answerable(session: Session) -> Sequence[HandOver]:
+    """Give what Eclipse can answer, the newest first; it may have read what was withdrawn then."""
+    states = ("delivered", "withdrawing", "withdrawn")
+    query = select(HandOverRow).where(HandOverRow.state.in_(states)).order_by(HandOverRow.id.desc())
     return [_view(row) for row in session.scalars(query)]
 
 
@@ -229,5 +315,6 @@ def _view(row: HandOverRow) -> HandOver:
         sha256=row.sha256,
         objectives_sha256=row.objectives_sha256,
         approval=approval,
+        state=row.state,
         attempts=tuple(datetime.fromisoformat(at) for at in row.attempts_utc),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -31,6 +32,7 @@ __all__ = [
     "made_here",
     "maker_of",
     "queue",
+    "queue_again",
     "recover",
     "result_folder",
 ]
@@ -53,12 +55,16 @@ class Job:
         Hash over the hashes of all input objects.
     inputs
         SHA-256 of each input object, the keys of the spool.
+    preference
+        What somebody asked this prediction for, as :func:`models.preference.preference_of` takes it; None: what the
+        settings say.
     """
 
     id: int
     case_id: str
     input_sha256: str
     inputs: tuple[str, ...]
+    preference: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +109,34 @@ def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
     return True
 
 
+def queue_again(session: Session, job: Job, preference: Mapping[str, Any] | None) -> None:
+    """Queue another prediction of the inputs of a finished one, for a preference or for what the settings say now."""
+    count = len(list(session.scalars(select(JobRow.id).where(JobRow.case_id == job.case_id))))
+    session.add(
+        JobRow(
+            case_id=job.case_id,
+            # a key of its own: it has results of its own beside the earlier ones
+            input_sha256=hashlib.sha256(f"{job.input_sha256} again {count}".encode()).hexdigest(),
+            inputs=list(job.inputs),
+            preference=None if preference is None else dict(preference),
+            state="queued",
+            attempts=0,
+            message="",
+            created_utc=datetime.now(UTC),
+        )
+    )
+    session.flush()
+
+
 def claim_next(session: Session) -> Job | None:
     """Take the oldest queued job and mark it running, or give None.
 
-    A job whose case was refused, or waits again, since it was queued stays where it is.
+    A job whose case was refused, stopped, or waits again, since it was queued stays where it is.
     """
     query = (
         select(JobRow)
         .join(CaseRow, CaseRow.id == JobRow.case_id)
-        .where(JobRow.state == "queued", CaseRow.state == CaseState.QUEUED.value)
+        .where(JobRow.state == "queued", CaseRow.state == CaseState.QUEUED.value, CaseRow.stop.is_(None))
         .order_by(JobRow.id)
         .limit(1)
     )
@@ -120,7 +145,7 @@ def claim_next(session: Session) -> Job | None:
         return None
     row.state, row.attempts, row.started_utc = "running", row.attempts + 1, datetime.now(UTC)
     set_state(session, row.case_id, CaseState.RUNNING, f"attempt {row.attempts}")
-    return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs))
+    return _job(row)
 
 
 def is_wanted(session: Session, job: Job) -> bool:
@@ -173,7 +198,7 @@ def done_by(session: Session, job_id: int) -> tuple[Job, tuple[Artifact, ...]]:
     row = session.get_one(JobRow, job_id)
     made = session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.kind))
     artifacts = tuple(Artifact(a.kind, a.path, a.sha256, a.sop_instance_uid) for a in made)
-    return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs)), artifacts
+    return _job(row), artifacts
 
 
 def maker_of(
@@ -217,6 +242,10 @@ def artifact_of(artifacts: Sequence[Artifact], kind: str) -> Artifact:
 def result_folder(cases_folder: Path, job: Job) -> Path:
     """Give where the results of a job lie: a folder of the case, one for each state of its input."""
     return cases_folder / job.case_id / job.input_sha256[:12]
+
+
+def _job(row: JobRow) -> Job:
+    return Job(row.id, row.case_id, row.input_sha256, tuple(row.inputs), row.preference)
 
 
 def _input_sha256(inputs: Sequence[str]) -> str:

@@ -142,7 +142,6 @@ def _write_dicom(
     dose_sha256 = hashlib.sha256(planned.dose.values.tobytes()).hexdigest()
     key = (objectives.sha256, dose_sha256, provenance.created_utc.isoformat())
     uids = {kind: derived_uid(*key, kind) for kind in ("optimized_plan", "optimized_dose")}
-    is_predicted = objectives.dose_source == "predicted"
     write_rtplan(
         case.identity,
         dose_references(objectives).references,
@@ -155,8 +154,9 @@ def _write_dicom(
         path=folder / PLAN_FILES["optimized_plan"],
         beams=planned.beams,
         # the plan of the predicted dose carries the same objectives, and is where this one comes from
-        predecessor_uid=exported_uid(objectives, "predicted_plan") if is_predicted else None,
-        remark=f"{planned.engine}; objectives sha256 {objectives.sha256}",
+        predecessor_uid=exported_uid(objectives, "predicted_plan") if _was_exported(objectives, case) else None,
+        engine=planned.engine,
+        remark=f"objectives sha256 {objectives.sha256}",
     )
     write_rtdose(
         planned.dose,
@@ -168,15 +168,23 @@ def _write_dicom(
         series_instance_uid=derived_uid(*key, "dose series"),
         path=folder / PLAN_FILES["optimized_dose"],
         label=_DOSE_LABEL,
+        engine=planned.engine,
     )
     return uids
 
 
+def _was_exported(objectives: ObjectiveSet, case: PatientCase) -> bool:
+    """Tell if a predicted plan was exported with the objectives; those from the file of a dose were made without CT."""
+    of_case = set(case.input_uids) - {case.identity.structure_set_uid}
+    return objectives.dose_source == "predicted" and bool(of_case & set(objectives.provenance.input_uids))
+
+
 def _receipt(planned: PlannedCase, plan_uid: str) -> Receipt:
     seconds = ", ".join(f"{step} {value:.1f} s" for step, value in planned.seconds.items())
+    ended = "where it converged" if planned.is_converged else "where it was stopped, not converged"
     notes = (
         f"Optimized by {planned.engine} in {planned.iterations} iterations to an objective value of "
-        f"{planned.objective_value:.6g}.",
+        f"{planned.objective_value:.6g}, {ended}.",
         f"Time by the clock: {seconds}.",
     )
     return planned.receipt.model_copy(update={"plan_uid": plan_uid, "notes": (*planned.receipt.notes, *notes)})

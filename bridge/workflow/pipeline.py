@@ -12,7 +12,7 @@ from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_compute import compute_dvh
 from bridge.rt.dvh_prepared import prepare_dvhs
-from bridge.rt.findings import Finding
+from bridge.rt.findings import Finding, each_once
 from bridge.rt.prescribe import find_prescription
 from bridge.rt.prescription import Prescription
 from bridge.rt.provenance import Provenance
@@ -43,7 +43,8 @@ class CaseResult:
     dvhs
         One for every structure, in structure order.
     objectives
-        What the planner's optimizer is asked for.
+        What the planner's optimizer is asked for, with every warning about case and dose: they are what a person
+        approves and what goes to the planning system.
     provenance
         Versions, hashes and inputs.
     voxel_sd_gy
@@ -57,6 +58,11 @@ class CaseResult:
     objectives: ObjectiveSet
     provenance: Provenance
     voxel_sd_gy: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All that a person should know, each once: of the case, of its dose, and of the objectives."""
+        return each_once((*self.case.findings, *self.objectives.findings))
 
 
 def prepare(
@@ -138,6 +144,11 @@ def predict_case(
         input_uids=case.input_uids,
         created_utc=datetime.now(UTC),
         preference=preference.as_dict(),
+        preference_used={
+            one.where["wish"]: float(one.where["used"])
+            for one in prediction.findings
+            if one.code == "preference-limited" and "used" in one.where
+        },
     )
     dvhs = measure(case.structures, prediction.dose, dvh_policy)
     objectives = extract_objectives(
@@ -153,6 +164,8 @@ def predict_case(
         policy=dvh_policy,
         provenance=provenance,
     )
+    warnings = (finding for finding in case.findings if finding.severity == "warning")
+    objectives = replace(objectives, findings=each_once((*warnings, *objectives.findings)))
     voxel_sd_gy = _voxel_sd_gy(case.structures, prediction, dvh_policy)
     return CaseResult(case, prediction, dvhs, objectives, provenance, voxel_sd_gy)
 

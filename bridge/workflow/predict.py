@@ -16,12 +16,14 @@ from config.settings import Settings
 from config.structure_names import StructureNames
 from models.predictor import DosePredictor
 from models.preference import Preference, preference_of
+from models.registry import load_model
 from objective_extraction.settings import ExtractionSettings, TargetUpperLimit
 
 __all__ = [
     "Predicted",
     "dvh_policy",
     "extraction_settings",
+    "model_in",
     "predict_files",
     "preference_in",
     "prepared_case",
@@ -82,6 +84,17 @@ def prepared_case(paths: Sequence[Path], settings: Settings) -> PatientCase:
     plan_doses = given.plan.doses if given.plan else ()
     fractions = given.plan.fractions if given.plan and given.plan.fractions else settings.prescription.fractions
     return prepare(given.case, plan_doses, fractions, structure_names(settings), settings.prescription.levels)
+
+
+def model_in(settings: Settings) -> DosePredictor:
+    """Load the model that the settings name, to predict as they say.
+
+    Raises
+    ------
+    ModelRefusal
+        It is not there, or not what its card says.
+    """
+    return load_model(settings.prediction.model, mirror_average=settings.prediction.mirror_average)
 
 
 def preference_in(settings: Settings) -> Preference:

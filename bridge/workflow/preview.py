@@ -6,6 +6,7 @@ Runs in a process of its own, which keeps the last case encoded: then a preferen
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,17 +19,21 @@ from bridge.rt.errors import ApprovalRefusal
 from bridge.rt.findings import Finding
 from bridge.rt.volume import Dose
 from bridge.workflow.child_process import end_with
+from bridge.workflow.clinical_goals import clinical_goals, goal_outcomes
 from bridge.workflow.export import plan_metrics
-from bridge.workflow.predict import dvh_policy, prepared_case
+from bridge.workflow.library.goals import Goal
+from bridge.workflow.predict import dvh_policy, model_in, prepared_case
+from config.protocol import load_protocol
 from config.settings import Settings
 from models.checks import check_spacing
 from models.predictor import DosePredictor, PreparedPredictor
 from models.preference import Preference
-from models.registry import load_model
 
 __all__ = ["Preview", "PreviewRequest", "begin", "preview"]
 
 _KEPT_CASES = 2
+_HISTOGRAM_STEP_GY = 1.0
+"""Curves are what is drawn while a slider moves; ten times fewer steps are worth a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,16 @@ class Preview:
     dose
         On the grid of every prediction of the case.
     dvhs
-        As ``dvh.json``; from prepared samples, see :mod:`bridge.rt.dvh_prepared` for how near they come.
+        As ``dvh.json``, with steps of 1 Gy; from prepared samples (how near they come: :mod:`bridge.rt.dvh_prepared`).
+    goals
+        What the dose makes of the clinical goals; see :func:`bridge.workflow.clinical_goals.goal_outcomes`.
     findings
         What the model says about this preference.
     """
 
     dose: Dose
     dvhs: dict[str, object]
+    goals: Sequence[Mapping[str, object]]
     findings: tuple[Finding, ...]
 
 
@@ -75,6 +83,7 @@ class _Prepared:
     case: PatientCase
     predictor: PreparedPredictor
     dvhs: PreparedDvhs
+    goals: tuple[Goal, ...]
 
 
 def begin(parent: int) -> None:
@@ -98,7 +107,8 @@ def preview(request: PreviewRequest) -> Preview:
     prescription = prepared.case.prescription
     assert prescription is not None  # noqa: S101 - anatomy_of refused a case without one
     metrics = plan_metrics(prepared.case, dvhs, prescription)
-    return Preview(prediction.dose, dvh_json(dvhs, metrics), prediction.findings)
+    content = dvh_json(dvhs, metrics, dose_step_gy=_HISTOGRAM_STEP_GY)
+    return Preview(prediction.dose, content, goal_outcomes(prepared.goals, dvhs), prediction.findings)
 
 
 @lru_cache(_KEPT_CASES)
@@ -107,14 +117,17 @@ def _prepared(paths: tuple[Path, ...], inputs: tuple[str, ...], settings_json: s
     case = prepared_case(paths, settings)
     if not set(case.input_uids.values()) <= set(inputs):
         raise ApprovalRefusal("input-changed", "A file in the spool is not the one that was received.")
-    predictor = _model(settings.prediction.model)
+    predictor = _model(settings_json)
     check_spacing(predictor.card, case.ct.grid)
     anatomy, _ = anatomy_of(case, settings.prediction.dose_grid_mm)
     return _Prepared(
-        case, predictor.prepare(anatomy), prepare_dvhs(case.structures, anatomy.grid, dvh_policy(settings))
+        case,
+        predictor.prepare(anatomy),
+        prepare_dvhs(case.structures, anatomy.grid, dvh_policy(settings)),
+        clinical_goals(load_protocol(settings.review.protocol), case),
     )
 
 
 @cache
-def _model(model_id: str) -> DosePredictor:
-    return load_model(model_id)
+def _model(settings_json: str) -> DosePredictor:
+    return model_in(Settings.model_validate_json(settings_json))

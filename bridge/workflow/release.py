@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,8 @@ from bridge.workflow.jobs import Artifact, result_folder
 from bridge.workflow.results import CaseResults
 from bridge.workflow.revisions import require_unedited
 from bridge.workflow.schema import DeliveryRow
+from bridge.workflow.settle import settle_case
+from bridge.workflow.stops import require_going
 from objective_extraction.approval import Approval
 from objective_extraction.objective_json import objective_set_from_json
 
@@ -62,12 +64,13 @@ def approve(
     Raises
     ------
     ApprovalRefusal
-        Nobody is named, the case is not in review, its objectives were edited or its files changed since they were
-        made, or the approver saw other objectives.
+        Nobody is named, the case is stopped or not in review, its objectives were edited or its files changed since
+        they were made, or the approver saw other objectives.
     Refusal
         The objectives are to be handed over and are none.
     """
     _require_approver(actor)
+    require_going(session, case_id)
     case = get_case(session, case_id)
     done = jobs.last_done(session, case_id)
     if case.state is not CaseState.REVIEW or done is None:
@@ -95,6 +98,8 @@ def approve(
 
 def approve_file(session: Session, path: Path, copies: Path, actor: str) -> str:
     """Approve objectives that belong to no case of this bridge, and owe them to Eclipse; approve them once.
+
+    The first approval stays. That somebody else gave his too is recorded (``approval-not-added``) and no more.
 
     Parameters
     ----------
@@ -138,9 +143,12 @@ def approve_file(session: Session, path: Path, copies: Path, actor: str) -> str:
         write_whole(kept, data)
     except OSError as error:
         raise StorageFailure("objectives-keep", f"The objectives cannot be kept: {error.strerror}.") from error
-    if known is None:
-        seen = {"objectives_sha256": objectives.sha256, "file_sha256": sha256}
-        audit.append(session, actor, "objectives-approved", None, **seen)
+    seen = {"objectives_sha256": objectives.sha256, "file_sha256": sha256}
+    if known is None or known.approved_by is None:
+        audit.append(session, actor, "objectives-approved", hand_overs.audited_case_id(objectives), **seen)
+    elif known.approved_by != actor:
+        seen |= {"approved_by": known.approved_by}
+        audit.append(session, actor, "approval-not-added", hand_overs.audited_case_id(objectives), **seen)
     approval = Approval(actor, datetime.now(UTC), objectives.sha256)
     hand_overs.queue(session, kept, sha256, objectives.sha256, approval)
     return objectives.sha256
@@ -153,10 +161,14 @@ def _require_approver(name: str) -> None:
 
 
 def require_unchanged(folder: Path, artifacts: Sequence[Artifact], case_id: str) -> None:
-    """Refuse files that are not those that the bridge wrote (``artifact-changed``)."""
+    """Refuse files that are not those that the bridge wrote (``artifact-changed``), or cannot be read."""
     for artifact in artifacts:
         path = folder / artifact.path
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256:
+        try:
+            is_there = path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == artifact.sha256
+        except OSError as error:
+            raise StorageFailure("file-unreadable", f"{artifact.path} cannot be read: {error.strerror}.") from error
+        if not is_there:
             raise ApprovalRefusal(
                 "artifact-changed", f"{artifact.path} of case {case_id} is not the file that the bridge wrote."
             )
@@ -165,16 +177,26 @@ def require_unchanged(folder: Path, artifacts: Sequence[Artifact], case_id: str)
 def enqueue(
     session: Session, case_id: str, folder: Path, artifacts: Sequence[Artifact], recipients: Sequence[Recipient]
 ) -> None:
-    """Put the released files into the delivery ledger; an object already there for a destination stays as it is."""
+    """Put the released files into the delivery ledger.
+
+    An object that is already there for a destination stays as it is, unless other objects of the case went there after
+    it: then it is sent again, or the destination would hold something else as the newest.
+    """
     now = datetime.now(UTC)
     by_kind = {artifact.kind: artifact for artifact in artifacts}
+    uids = {artifact.sop_instance_uid for artifact in artifacts}
+    is_owed = False
     for recipient in recipients:
         for kind in recipient.kinds:
             artifact = by_kind[kind]
-            query = select(DeliveryRow.id).where(
+            query = select(DeliveryRow).where(
                 DeliveryRow.destination == recipient.name, DeliveryRow.sop_instance_uid == artifact.sop_instance_uid
             )
-            if session.scalars(query).first() is None:
+            known = session.scalars(query).first()
+            if known is not None and _is_overtaken(session, known, uids):
+                known.state, known.attempts_utc, known.next_attempt_utc, known.finished_utc = "pending", [], now, None
+            is_owed |= known is None or known.state == "pending"
+            if known is None:
                 session.add(
                     DeliveryRow(
                         case_id=case_id,
@@ -189,10 +211,25 @@ def enqueue(
                         next_attempt_utc=now,
                     )
                 )
+    session.flush()
     names = [recipient.name for recipient in recipients if recipient.kinds]
     if hand_overs.is_owed(session, case_id, by_kind["objectives"].sha256):
+        is_owed = True
         names.append(hand_overs.ECLIPSE)
     if names:
         set_state(session, case_id, CaseState.DELIVERING, f"to {', '.join(names)}")
+        if not is_owed:
+            settle_case(session, case_id)  # all of it was sent before, under the same UIDs
     else:
         set_state(session, case_id, CaseState.DELIVERED, "no destination is configured; the results are in its folder")
+
+
+def _is_overtaken(session: Session, known: DeliveryRow, uids: Collection[str | None]) -> bool:
+    """Tell if the destination got something else of the case after this."""
+    query = select(DeliveryRow).where(
+        DeliveryRow.case_id == known.case_id,
+        DeliveryRow.destination == known.destination,
+        DeliveryRow.state == "delivered",
+    )
+    ends = [row.finished_utc for row in session.scalars(query) if row.sop_instance_uid not in uids]
+    return known.finished_utc is not None and any(end is not None and end > known.finished_utc for end in ends)

@@ -16,7 +16,7 @@ from bridge.workflow import jobs
 from bridge.workflow.cases import get_case
 from bridge.workflow.jobs import Artifact, Job, artifact_of, result_folder
 
-__all__ = ["CaseResults", "results_of"]
+__all__ = ["CaseResults", "findings_in", "results_of"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,12 @@ class CaseResults:
 
     def findings(self) -> tuple[Finding, ...]:
         """Give what the prediction found; raises as :meth:`read`."""
-        return tuple(Finding(**item) for item in self.read_json("result")["findings"])
+        return findings_in(self.read("result"))
+
+
+def findings_in(result: bytes) -> tuple[Finding, ...]:
+    """Give what the prediction found, of the content of its ``result.json``."""
+    return tuple(Finding(**item) for item in json.loads(result)["findings"])
 
 
 def results_of(session: Session, cases_folder: Path, case_id: str) -> CaseResults:

@@ -20,10 +20,12 @@ __all__ = [
     "HandOverRow",
     "InstanceRow",
     "JobRow",
+    "PresetRow",
     "ReimportRow",
     "RevisionRow",
     "SessionRow",
     "SignatureRow",
+    "TemplateRow",
     "UserRow",
     "UtcDateTime",
 ]
@@ -79,6 +81,10 @@ class CaseRow(Base):
     structure_set_uid: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(Text)
+    stop: Mapped[str | None] = mapped_column(String(16))
+    stop_by: Mapped[str | None] = mapped_column(String(64))
+    stop_reason: Mapped[str | None] = mapped_column(Text)
+    stop_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_utc: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -93,8 +99,10 @@ class JobRow(Base):
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
     input_sha256: Mapped[str] = mapped_column(String(64))
     inputs: Mapped[list[str]] = mapped_column(JSON)
+    preference: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    sealed_of: Mapped[int | None] = mapped_column(Integer)
     message: Mapped[str] = mapped_column(Text, default="")
     created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     started_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -205,6 +213,7 @@ class RevisionRow(Base):
     author: Mapped[str] = mapped_column(ForeignKey("users.name"))
     created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     changes: Mapped[list[str]] = mapped_column(JSON)
+    template: Mapped[str | None] = mapped_column(String(64))
     document: Mapped[str] = mapped_column(Text)
     objectives_sha256: Mapped[str] = mapped_column(String(64))
 
@@ -220,6 +229,34 @@ class SignatureRow(Base):
     user_name: Mapped[str] = mapped_column(ForeignKey("users.name"))
     signed_utc: Mapped[datetime] = mapped_column(UtcDateTime)
     statement: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class PresetRow(Base):
+    """A preference that somebody gave a name."""
+
+    __tablename__ = "presets"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    preference: Mapped[dict[str, Any]] = mapped_column(JSON)
+    author: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TemplateRow(Base):
+    """One version of a department's objective template; its content is a file that never changes."""
+
+    __tablename__ = "templates"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(40))
+    version: Mapped[int] = mapped_column(Integer)
+    sha256: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    author: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    created_utc: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_by: Mapped[str | None] = mapped_column(ForeignKey("users.name"))
+    decided_utc: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class UserRow(Base):

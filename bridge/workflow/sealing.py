@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.findings import Finding
 from bridge.workflow import audit
-from bridge.workflow.export import export_case
+from bridge.workflow.export import export_case, plan_partial
 from bridge.workflow.jobs import Artifact, Job, result_folder
 from bridge.workflow.opened_case import OpenedCase
 from bridge.workflow.pipeline import CaseResult, measure
@@ -30,8 +30,9 @@ from models.preference import NEUTRAL
 from models.registry import load_model
 from objective_extraction.eclipse_template import template_findings
 from objective_extraction.objective_json import objective_set_from_json
+from objective_extraction.objective_set import ObjectiveSet
 
-__all__ = ["enter", "seal"]
+__all__ = ["enter", "findings_with", "seal"]
 
 _MADE_AGAIN = "plan-partial"
 
@@ -82,8 +83,10 @@ def enter(session: Session, revision: Revision, job: Job, key: str, artifacts: S
         case_id=job.case_id,
         input_sha256=key,
         inputs=list(job.inputs),
+        preference=None if job.preference is None else dict(job.preference),
         state="done",
         attempts=0,
+        sealed_of=job.id,
         message=f"revision {revision.number} of job {job.id}",
         created_utc=now,
         started_utc=now,
@@ -104,6 +107,16 @@ def enter(session: Session, revision: Revision, job: Job, key: str, artifacts: S
         revision=revision.number,
         objectives_sha256=revision.objectives.sha256,
         artifacts={artifact.kind: artifact.sha256 for artifact in artifacts},
+    )
+
+
+def findings_with(results: CaseResults, objectives: ObjectiveSet) -> tuple[Finding, ...]:
+    """Give what sealed results would say of a case, its dose and these objectives; raises as ``results.read``."""
+    return (
+        *_findings_of_case(results),
+        *objectives.findings,
+        *template_findings(objectives),
+        *plan_partial(objectives),
     )
 
 

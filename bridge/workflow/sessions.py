@@ -21,6 +21,10 @@ _NOTED_EVERY = timedelta(seconds=30)
 """A visit is noted no more often: every note is a write that is synced to the disk."""
 
 
+_CLOCK_SLACK = timedelta(minutes=1)
+"""By how much a clock may be put back: more, and nobody knows how old a session is."""
+
+
 @dataclass(frozen=True)
 class SessionPolicy:
     """How long a session lasts.
@@ -50,8 +54,13 @@ def open_session(session: Session, user_name: str, now: datetime, policy: Sessio
     return token
 
 
-def session_user(session: Session, token: str, now: datetime, policy: SessionPolicy) -> User:
+def session_user(session: Session, token: str, now: datetime, policy: SessionPolicy, is_present: bool = True) -> User:
     """Give who sends this token, and note that he did.
+
+    Parameters
+    ----------
+    is_present
+        Whether a person asks. A page that asks by itself must not keep somebody logged in who went away.
 
     Raises
     ------
@@ -59,17 +68,25 @@ def session_user(session: Session, token: str, now: datetime, policy: SessionPol
         There is no such session, or it ran out (``not-logged-in``).
     """
     row = session.get(SessionRow, _hash(token))
-    if row is None or now - row.seen_utc > policy.idle or now - row.opened_utc > policy.longest:
+    if row is None or not _lasts(row, now, policy):
         raise AccessRefusal("not-logged-in", "You are not logged in, or your session ran out. Log in again.")
-    if now - row.seen_utc > _NOTED_EVERY:
+    user = get_user(session, row.user_name)
+    if user.is_disabled:  # his password was being compared while his sessions were ended
+        raise AccessRefusal("not-logged-in", "You are not logged in, or your session ran out. Log in again.")
+    if is_present and now - row.seen_utc > _NOTED_EVERY:
         row.seen_utc = now
-    return get_user(session, row.user_name)
+    return user
 
 
 def end_session(session: Session, token: str, user_name: str) -> None:
     """Log a user out."""
     session.execute(delete(SessionRow).where(SessionRow.token_sha256 == _hash(token)))
     audit.append(session, user_name, "logged-out")
+
+
+def _lasts(row: SessionRow, now: datetime, policy: SessionPolicy) -> bool:
+    """Tell if a session did not run out; a clock that was put back must not make it last longer."""
+    return -_CLOCK_SLACK <= now - row.seen_utc <= policy.idle and now - row.opened_utc <= policy.longest
 
 
 def _hash(token: str) -> str:

@@ -15,10 +15,12 @@ from bridge.rt.provenance import NOT_FOR_CLINICAL_USE
 from bridge.workflow import audit
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.jobs import artifact_of
+from bridge.workflow.reasons import require_reason
 from bridge.workflow.release import Recipient, approve, require_unchanged
 from bridge.workflow.results import CaseResults
 from bridge.workflow.revisions import newest_revision, require_unedited
 from bridge.workflow.schema import SignatureRow
+from bridge.workflow.stops import require_going
 from bridge.workflow.users import User
 
 __all__ = ["ReleaseRules", "reject", "sign", "signers"]
@@ -27,7 +29,6 @@ _STATEMENT = (
     f"I looked at this case and approve the objectives and files named here for the planning system. "
     f"{NOT_FOR_CLINICAL_USE}."
 )
-_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class ReleaseRules:
 
 
 def signers(session: Session, results: CaseResults) -> Sequence[str]:
-    """Give who signed these results, in that order."""
+    """Give who signed these results, in that order; nobody signed what was edited since."""
+    if newest_revision(session, results).number > 0:
+        return []
     query = select(SignatureRow.user_name).where(SignatureRow.job_id == results.job.id).order_by(SignatureRow.id)
     return list(session.scalars(query))
 
@@ -66,7 +69,7 @@ def sign(
     Raises
     ------
     ApprovalRefusal
-        The case is not in review, was edited since its files were made, the same person signed it already
+        The case is stopped or not in review, was edited since its files were made, the same person signed it already
         (``signed-already``), or a file was changed.
     """
     job = results.job
@@ -106,16 +109,16 @@ def reject(session: Session, results: CaseResults, user: User, reason: str) -> N
     Raises
     ------
     ApprovalRefusal
-        The case is not in review, or no reason is given (``reason``).
+        The case is stopped or not in review, or no reason is given (``reason``).
     """
     job = results.job
     _require_review(session, job.case_id)
-    if not reason.strip() or len(reason) > _LONGEST_REASON or not reason.isprintable():
-        raise ApprovalRefusal("reason", f"Say why, in 1 to {_LONGEST_REASON} characters on one line, without names.")
-    set_state(session, job.case_id, CaseState.REJECTED, f"rejected by {user.name}: {reason}", user.name)
+    said = f"rejected by {user.name}: {require_reason(reason)}"
+    set_state(session, job.case_id, CaseState.REJECTED, said, user.name)
 
 
 def _require_review(session: Session, case_id: str) -> None:
+    require_going(session, case_id)
     state = get_case(session, case_id).state
     if state is not CaseState.REVIEW:
         raise ApprovalRefusal("not-in-review", f"Case {case_id} is {state.value}, not in review.")

@@ -15,7 +15,7 @@ from bridge.rt.errors import AccessRefusal
 from bridge.workflow import audit
 from bridge.workflow.schema import SessionRow, UserRow
 
-__all__ = ["Role", "User", "add_user", "disable_user", "get_user", "list_users", "password_hash_of"]
+__all__ = ["Role", "User", "add_user", "change_password", "disable_user", "get_user", "list_users", "password_hash_of"]
 
 
 class Role(StrEnum):
@@ -67,6 +67,21 @@ def add_user(session: Session, name: str, role: Role, password_hash: str, actor:
         )
     )
     audit.append(session, actor, "user-added", None, user=name, role=role.value)
+
+
+def change_password(session: Session, name: str, password_hash: str, actor: str) -> None:
+    """Give a user another password, and end what he is logged in with.
+
+    Raises
+    ------
+    AccessRefusal
+        There is no such user (``user-unknown``), or he may not log in any more (``user-disabled``).
+    """
+    if get_user(session, name).is_disabled:
+        raise AccessRefusal("user-disabled", f"{name!r} may not log in any more.", user=name)
+    session.get_one(UserRow, name).password_hash = password_hash
+    session.execute(delete(SessionRow).where(SessionRow.user_name == name))
+    audit.append(session, actor, "user-password-changed", None, user=name)
 
 
 def disable_user(session: Session, name: str, actor: str) -> None:

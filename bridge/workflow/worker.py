@@ -27,13 +27,13 @@ from bridge.workflow.child_process import end_with
 from bridge.workflow.comparison import compare_files, comparison_folder
 from bridge.workflow.instances import paths_of
 from bridge.workflow.jobs import Artifact, Job, result_folder
-from bridge.workflow.predict import predict_files, preference_in
+from bridge.workflow.predict import model_in, predict_files, preference_in
 from bridge.workflow.reimport import Reimport
 from bridge.workflow.release import Recipient, enqueue
 from bridge.workflow.store import Store
 from config.settings import Settings
 from models.predictor import DosePredictor
-from models.registry import load_model
+from models.preference import preference_of
 
 __all__ = ["Worker"]
 
@@ -119,15 +119,16 @@ class Worker:
                 return
             job = work if isinstance(work, Job) else work.job
             paths = paths_of(session, job.inputs)
-            came_back = () if isinstance(work, Job) else paths_of(session, [work.dose_sha256])
+            hashes = [] if isinstance(work, Job) else [work.dose_sha256, work.plan_sha256]
+            came_back = [path for sha256 in hashes for path in paths_of(session, [sha256])]
         folder = result_folder(self._cases_folder, job)
         try:
             if isinstance(work, Job):
-                future = self._pool.submit(_run, paths, job.case_id, folder, self._settings)
+                future = self._pool.submit(_run, paths, job, folder, self._settings)
             else:
                 out = comparison_folder(self._cases_folder, work)
-                (dose,) = came_back
-                future = self._pool.submit(compare_files, paths, folder, work, dose, out, self._settings)
+                dose, plan = came_back
+                future = self._pool.submit(compare_files, paths, folder, work, dose, plan, out, self._settings)
         except BrokenProcessPool as error:  # the process died while it had nothing to do
             future = Future()
             future.set_exception(error)
@@ -204,7 +205,7 @@ class Worker:
         self._pool = ProcessPoolExecutor(
             1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
         )
-        self._process_id = self._pool.submit(_warm_up, self._settings.prediction.model).result()
+        self._process_id = self._pool.submit(_warm_up, self._settings).result()
 
     def _kill(self, running: _Running) -> None:
         # without an unfinished job the process may be gone, and its number another's
@@ -219,15 +220,16 @@ def _begin(parent: int) -> None:
 
 
 @cache
-def _predictor(model_id: str) -> DosePredictor:
-    return load_model(model_id)
+def _predictor(settings_json: str) -> DosePredictor:
+    return model_in(Settings.model_validate_json(settings_json))
 
 
-def _warm_up(model_id: str) -> int:
-    _predictor(model_id)
+def _warm_up(settings: Settings) -> int:
+    _predictor(settings.model_dump_json())
     return os.getpid()
 
 
-def _run(paths: tuple[Path, ...], case_id: str, folder: Path, settings: Settings) -> tuple[Artifact, ...]:
-    predictor = _predictor(settings.prediction.model)
-    return predict_files(paths, predictor, preference_in(settings), case_id, folder, settings).artifacts
+def _run(paths: tuple[Path, ...], job: Job, folder: Path, settings: Settings) -> tuple[Artifact, ...]:
+    predictor = _predictor(settings.model_dump_json())
+    preference = preference_in(settings) if job.preference is None else preference_of(**job.preference)
+    return predict_files(paths, predictor, preference, job.case_id, folder, settings).artifacts

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from bridge.workflow import jobs
 from bridge.workflow.cases import CaseView, list_cases
 from bridge.workflow.deliveries import deliveries_of
 from bridge.workflow.hand_overs import answers_of, hand_overs_of
@@ -54,6 +57,7 @@ class AnswerLine:
     file: str
     state: str
     message: str
+    taken_utc: datetime
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,13 @@ class HandOverLine:
     attempts: int
     message: str
     answers: tuple[AnswerLine, ...]
+    approved_by: str | None
+    approved_utc: datetime | None
 
 
 @dataclass(frozen=True)
 class WorklistRow:
-    """One case."""
+    """One case; ``results`` is the folder of its newest results, below that of all cases."""
 
     case_id: str
     study_instance_uid: str
@@ -81,11 +87,28 @@ class WorklistRow:
     deliveries: tuple[DeliveryLine, ...]
     reimports: tuple[ReimportLine, ...] = ()
     hand_overs: tuple[HandOverLine, ...] = ()
+    stop: str | None = None
+    stop_by: str | None = None
+    stop_reason: str | None = None
+    results: Path | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Give the JSON form."""
-        times = {"created_utc": self.created_utc.isoformat(), "updated_utc": self.updated_utc.isoformat()}
-        return {**asdict(self), **times}
+        return {key: _json(value) for key, value in asdict(self).items()}
+
+
+def _json(value: Any) -> Any:
+    """Give times and paths as text, however deep they lie."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Path():
+            return value.as_posix()
+        case dict():
+            return {key: _json(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_json(one) for one in value]
+    return value
 
 
 def worklist(store: Store) -> Sequence[WorklistRow]:
@@ -96,6 +119,7 @@ def worklist(store: Store) -> Sequence[WorklistRow]:
 
 def worklist_row(session: Session, case: CaseView) -> WorklistRow:
     """Give one case with what was delivered, handed over and came back."""
+    done = jobs.last_done(session, case.id)
     return WorklistRow(
         case_id=case.id,
         study_instance_uid=case.study_instance_uid,
@@ -110,10 +134,23 @@ def worklist_row(session: Session, case: CaseView) -> WorklistRow:
         ),
         reimports=tuple(ReimportLine(row.dose_uid, row.state, row.message) for row in reimports_of(session, case.id)),
         hand_overs=tuple(hand_over_line(session, row) for row in hand_overs_of(session, case.id)),
+        stop=case.stop,
+        stop_by=case.stop_by,
+        stop_reason=case.stop_reason,
+        results=None if done is None else jobs.result_folder(Path(), done[0]),
     )
 
 
 def hand_over_line(session: Session, row: HandOverRow) -> HandOverLine:
     """Give one hand-over with its answers."""
-    answers = tuple(AnswerLine(one.file, one.state, one.message) for one in answers_of(session, row.id))
-    return HandOverLine(row.objectives_sha256, row.state, len(row.attempts_utc), row.message, answers)
+    return HandOverLine(
+        objectives_sha256=row.objectives_sha256,
+        state=row.state,
+        attempts=len(row.attempts_utc),
+        message=row.message,
+        answers=tuple(
+            AnswerLine(one.file, one.state, one.message, one.taken_utc) for one in answers_of(session, row.id)
+        ),
+        approved_by=row.approved_by,
+        approved_utc=row.approved_utc,
+    )

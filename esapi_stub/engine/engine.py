@@ -19,7 +19,7 @@ from esapi_stub.engine.monitor_units import monitor_units
 from esapi_stub.engine.objectives import dose_function
 from esapi_stub.engine.optimizer import StoppingRule
 from esapi_stub.engine.patient import PlanningPatient, patient_on_grid
-from esapi_stub.engine.radplan import BeamDirection, dose_influence, influence_key
+from esapi_stub.engine.radplan import BeamDirection, cached_influence, dose_influence
 from esapi_stub.planning import BeamFluence, OptimizedPlan, PlannedBeam, PlanningProblem, Watch
 
 __all__ = ["EngineSettings", "PencilBeamEngine"]
@@ -154,6 +154,7 @@ class PencilBeamEngine:
             objective_values={number: value for number, value in parts.items() if number is not None},
             iterations=found.iterations,
             is_complete=found.stop != "cancelled",
+            is_converged=found.stop == "converged",
         )
 
     def calculate_dose(self, problem: PlanningProblem, fluence: tuple[BeamFluence, ...]) -> Dose:
@@ -173,29 +174,17 @@ class PencilBeamEngine:
             return last
         aims = _aims(problem, self._settings.arc_spacing_deg)
         patient = patient_on_grid(problem.ct, problem.structures, self._settings.dose_grid_mm)
-        whole = self._influence(patient, [aim.direction for aim in aims])
+        settings, directions = self._settings, [aim.direction for aim in aims]
+        if settings.cache is None:
+            whole = dose_influence(patient, directions, settings.beamlet_mm)
+        else:
+            whole = cached_influence(settings.cache, patient, directions, settings.beamlet_mm)
         collimator_mm = _in_collimator(whole, aims, problem.patient_position)
         kept = _within_jaws(whole, aims, collimator_mm)
         influence = whole if kept.all() else whole.only(kept)
         prepared = _Prepared(problem, patient, aims, influence, collimator_mm[kept])
         self._last = prepared
         return prepared
-
-    def _influence(self, patient: PlanningPatient, directions: Sequence[BeamDirection]) -> DoseInfluence:
-        """Read the influence from the cache, or compute it and put it there."""
-        cache, beamlet_mm = self._settings.cache, self._settings.beamlet_mm
-        if cache is None:
-            return dose_influence(patient, directions, beamlet_mm)
-        key = influence_key(patient, directions, beamlet_mm)
-        path = cache / f"{key}.npz"
-        if path.exists():
-            found = DoseInfluence.load(path)
-            if found.inputs_sha256 == key:
-                return found
-        influence = dose_influence(patient, directions, beamlet_mm)
-        cache.mkdir(parents=True, exist_ok=True)
-        influence.save(path)
-        return influence
 
 
 def _aims(problem: PlanningProblem, arc_spacing_deg: float) -> tuple[_Aim, ...]:

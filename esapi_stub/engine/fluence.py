@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
 from bridge.rt.errors import GeometryRefusal
+from esapi_stub.engine.blas import one_blas_thread
 from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.objectives import DoseFunction
 from esapi_stub.engine.optimizer import Minimum, Point, StoppingRule, minimize_together
@@ -32,7 +33,7 @@ gradient stays as it is in the next few steps."""
 _LEAST_BEND = 0.1
 """Part of the strongest bend that every beamlet is taken to have: the diagonal alone overrates the flat ones."""
 
-_MET_GY = 0.02
+_MET_GY = 0.05
 """Where every objective is missed by less than this (root mean square over its structure), all of them are met."""
 
 
@@ -78,7 +79,8 @@ def optimize_fluences(
         As of :func:`~esapi_stub.engine.optimizer.minimize_together`.
     """
     enough = [_MET_GY**2 * function.least_weight for function in functions]
-    return minimize_together(_Plans(influence, functions), starts, enough, rule, progress, is_cancelled)
+    with one_blas_thread():
+        return minimize_together(_Plans(influence, functions), starts, enough, rule, progress, is_cancelled)
 
 
 class _Plans:

@@ -27,8 +27,9 @@ _HALF = 0.5
 _ON_THE_EDGE = 1e-6
 """Voxels by which a position may lie outside by rounding alone; the tolerance of :meth:`Volume.resampled`."""
 
-_LEAST_SAMPLES = 4000
-"""Of a structure that is smaller than as many voxels; the others have one for each voxel."""
+_LEAST_SAMPLES = 12_000
+"""Of a structure that is smaller than as many voxels; the others have one for each voxel. With 4,000 the outermost 1 to
+2 mm of a target go unseen, and its D99% comes out 2 Gy below what was asked."""
 
 _FINEST_MM = 0.25
 """Distance of samples below which no DVH changes; see :mod:`bridge.rt.sampling`."""

@@ -21,6 +21,9 @@ __all__ = ["DoseProducts"]
 _LANES = 4
 """Fluences that share a pass: their sums fit the registers."""
 
+_SHARES = 8
+"""Into which rows are cut, however many cores there are: sums are added up in one order, and plans do not differ."""
+
 
 class DoseProducts:
     """Some or all rows of a matrix of voxels by beamlets, shared out among the cores.
@@ -80,15 +83,15 @@ class DoseProducts:
 
     def squares(self, by_row: FloatArray) -> FloatArray:
         """Give for each beamlet the sum of its squared entries, each times a number ``(rows,)`` of its row."""
-        parts: FloatArray = np.zeros((numba.get_num_threads(), self._columns))
+        parts: FloatArray = np.zeros((_SHARES, self._columns))
         _sum_of_squares(*self._entries, self._rows, self._shares(self._rows), by_row, parts)
         return np.asarray(parts.sum(axis=0))
 
     def _shares(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cut rows into as many shares of equal work as there are cores."""
+        """Cut rows into shares of equal work."""
         indptr = self._entries[0]
         ends = np.cumsum(indptr[rows + 1] - indptr[rows])
-        shares = np.linspace(0, ends[-1] if len(ends) else 0, numba.get_num_threads() + 1)
+        shares = np.linspace(0, ends[-1] if len(ends) else 0, _SHARES + 1)
         edges = np.searchsorted(ends, shares).astype(np.int64)
         edges[[0, -1]] = 0, len(rows)
         return edges

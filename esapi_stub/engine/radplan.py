@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, partialmethod
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ from bridge.rt.errors import Failure, GeometryRefusal
 from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.patient import PlanningPatient
 
-__all__ = ["BeamDirection", "dose_influence", "equispaced_deg", "influence_key"]
+__all__ = ["DOSE_MODEL", "BeamDirection", "cached_influence", "dose_influence", "equispaced_deg", "influence_key"]
 
-_MODEL = "pyRadPlan SVDPB, photons_Generic, 6 MV, 2"
+DOSE_MODEL = "pyRadPlan SVDPB, photons_Generic, 6 MV, 2"
 """With the version of what is ours in it: a change of numbers needs another."""
 
 _SAMPLE_MM = 0.5
@@ -56,9 +56,31 @@ def equispaced_deg(count: int = 9) -> tuple[float, ...]:
     return tuple(360.0 * number / count for number in range(count))
 
 
+def cached_influence(
+    cache: Path, patient: PlanningPatient, directions: Sequence[BeamDirection], beamlet_mm: float
+) -> DoseInfluence:
+    """Read a dose influence from a folder, or compute it and put it there.
+
+    Raises
+    ------
+    Refusal
+        As :func:`dose_influence`; or a file that is there is damaged.
+    """
+    key = influence_key(patient, directions, beamlet_mm)
+    path = cache / f"{key}.npz"
+    if path.exists():
+        found = DoseInfluence.load(path)
+        if found.inputs_sha256 == key:
+            return found
+    influence = dose_influence(patient, directions, beamlet_mm)
+    cache.mkdir(parents=True, exist_ok=True)
+    influence.save(path)
+    return influence
+
+
 def influence_key(patient: PlanningPatient, directions: Sequence[BeamDirection], beamlet_mm: float) -> str:
     """Give the SHA-256 of everything that an influence depends on."""
-    said = f"{_MODEL} {_release()} {patient.sha256} {directions!r} {beamlet_mm!r}"
+    said = f"{DOSE_MODEL} {_release()} {patient.sha256} {directions!r} {beamlet_mm!r}"
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -196,17 +218,15 @@ def _not_installed() -> Failure:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keep pyRadPlan's progress bars, warnings and log to itself."""
-    log = logging.getLogger("pyRadPlan")
-    level, bars = log.level, os.environ.get("TQDM_DISABLE")
+    log, bar = logging.getLogger("pyRadPlan"), _imported("tqdm.std").tqdm
+    level, init = log.level, bar.__init__
     log.setLevel(logging.ERROR)
-    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
+    # its environment variables are read when something first imports it, which has happened
+    bar.__init__ = partialmethod(init, disable=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         log.setLevel(level)
-        if bars is None:
-            os.environ.pop("TQDM_DISABLE", None)
-        else:
-            os.environ["TQDM_DISABLE"] = bars
+        bar.__init__ = init

@@ -31,12 +31,6 @@ __all__ = ["GRAPHS", "FdpModel", "PreparedFdp", "View"]
 
 GRAPHS = ("encoder", "proposer")
 
-WEIGHT_LIMITS = (0.7, 1.45)
-"""Weights of single organs, after the common one has been multiplied in, are held within what training drew."""
-
-HI_STEPS = (-1.0, 1.5)
-"""Wishes for homogeneity are held within this, in units of the condition; training drew no others."""
-
 _ASIDE = 1
 """Voxels that the boxes of two views lie on either side of the middle. The network joins voxels in cubes of two, four
 and eight; what depends on where the cubes begin is averaged out, which is worth more than the mirror image is."""
@@ -90,7 +84,7 @@ class FdpModel:
         GeometryRefusal
             The grid is tilted against the patient's axes.
         """
-        findings = scope_findings(anatomy, self.parameters.gantry_angles_deg)
+        findings = scope_findings(anatomy, self.parameters.trained_beams_deg)
         gantry_deg = beams_or_trained(anatomy, self.parameters.gantry_angles_deg)
         frame = frame_of(anatomy, (_ASIDE,) * 3 if self.mirror_average else (0, 0, 0))
         channels = channels_of(anatomy, frame, gantry_deg)
@@ -190,11 +184,14 @@ class PreparedFdp:
         common = 1.0 if preference.oar_weight is None else preference.oar_weight
         single = {organ: weight for organ, weight in preference.oar_weights.items() if organ in there}
         wanted = {organ: common * single.get(organ, 1.0) for organ in ORGANS}
-        weights = {organ: float(np.clip(weight, *WEIGHT_LIMITS)) for organ, weight in wanted.items()}
+        limits = self.model.parameters.weight_limits
+        weights = {organ: float(np.clip(weight, *limits.get(organ, (1.0, 1.0)))) for organ, weight in wanted.items()}
         for organ in ORGANS:
             if organ in there and weights[organ] != wanted[organ]:
-                message = f"The weight {wanted[organ]:.2f} of {organ!r} was held at {weights[organ]:.2f}."
-                findings.append(Finding("preference-limited", "warning", message, {"roi": organ}))
+                asked, used = f"{wanted[organ]:.2f}", f"{weights[organ]:.2f}"
+                message = f"The weight {asked} of {organ!r} was held at {used}."
+                where = {"roi": organ, "wish": f"oar_weight.{organ}", "asked": asked, "used": used}
+                findings.append(Finding("preference-limited", "warning", message, where))
         if preference.hi is None:
             return weights, 0.0, tuple(findings)
         # the network spreads the doses of the voxels that the target fills by half
@@ -202,13 +199,15 @@ class PreparedFdp:
             message = "The highest target is thinner than half a voxel of the model: no wish can make it homogeneous."
             findings.append(Finding("preference-limited", "warning", message))
         steps = (preference.hi - self.neutral_hi) / HI_UNIT
-        held = float(np.clip(steps, *HI_STEPS))
+        held = float(np.clip(steps, *self.model.parameters.hi_steps))
         if held != steps:
+            asked, used = f"{preference.hi:.3f}", f"{self.neutral_hi + held * HI_UNIT:.3f}"
             message = (
-                f"A homogeneity index of {preference.hi:.3f} is too far from the {self.neutral_hi:.3f} that is usual "
-                f"for this anatomy; {self.neutral_hi + held * HI_UNIT:.3f} was asked for."
+                f"A homogeneity index of {asked} is too far from the {self.neutral_hi:.3f} that is usual "
+                f"for this anatomy; {used} was asked for."
             )
-            findings.append(Finding("preference-limited", "warning", message))
+            where = {"wish": "hi", "asked": asked, "used": used}
+            findings.append(Finding("preference-limited", "warning", message, where))
         return weights, held * HI_UNIT, tuple(findings)
 
     @staticmethod

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bridge.rt.errors import ModelRefusal
+from models.fdp.channels import ORGANS
 
-__all__ = ["PARAMETERS_NAME", "FdpParameters"]
+__all__ = ["DRAWN_HI_STEPS", "DRAWN_WEIGHTS", "PARAMETERS_NAME", "FdpParameters"]
 
 PARAMETERS_NAME = "parameters.yaml"
+
+DRAWN_HI_STEPS, DRAWN_WEIGHTS = (-1.0, 1.5), (0.7, 1.45)
+"""What a training without labels draws wishes from."""
+
+Beams = Annotated[tuple[float, ...], Field(min_length=1)]
+"""Gantry angles of a set of beams, of a patient who lies head first and supine."""
 
 
 class FdpParameters(BaseModel):
@@ -30,6 +37,13 @@ class FdpParameters(BaseModel):
         One standard deviation of the error over the network's scale, fitted on training patients.
     gantry_angles_deg
         Beams of the training plans: used where a case names none, and compared with those it names.
+    more_beams_deg
+        Other sets of beams that there were training plans with.
+    hi_steps
+        Wishes for homogeneity are held within this, in units of the condition: what training has seen.
+    weight_limits
+        Likewise the weight of each organ, after the common one has been multiplied in; one that is not there is held
+        at 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,7 +57,15 @@ class FdpParameters(BaseModel):
     style: int
     masked: bool
     spread_factor: float = Field(gt=0)
-    gantry_angles_deg: tuple[float, ...] = Field(min_length=1)
+    gantry_angles_deg: Beams
+    more_beams_deg: tuple[Beams, ...] = ()
+    hi_steps: tuple[float, float] = DRAWN_HI_STEPS
+    weight_limits: dict[str, tuple[float, float]] = Field(default_factory=lambda: dict.fromkeys(ORGANS, DRAWN_WEIGHTS))
+
+    @property
+    def trained_beams_deg(self) -> tuple[tuple[float, ...], ...]:
+        """All sets of beams that there were training plans with."""
+        return (self.gantry_angles_deg, *self.more_beams_deg)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

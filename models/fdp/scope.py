@@ -26,13 +26,14 @@ _EDGE_MM = 15.0
 _LEAST_INSIDE = 0.5
 
 
-def scope_findings(anatomy: Anatomy, trained_deg: Sequence[float]) -> tuple[Finding, ...]:
+def scope_findings(anatomy: Anatomy, trained_deg: Sequence[Sequence[float]]) -> tuple[Finding, ...]:
     """Hold an anatomy against what the model was trained on.
 
     Parameters
     ----------
     trained_deg
-        Gantry angles of the training plans, whose patients lie head first and supine.
+        Gantry angles of each set of beams of the training plans, whose patients lie head first and supine; the first is
+        the one that is assumed where a case has no beams.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def scope_findings(anatomy: Anatomy, trained_deg: Sequence[float]) -> tuple[Find
         mostly outside the body (``target-outside-body``), or a case without organs of the head and neck
         (``site-unknown``).
     """
-    return (*_ct(anatomy), *_targets(anatomy), *_site(anatomy), *about_beams(anatomy, trained_deg))
+    return (*_ct(anatomy), *_targets(anatomy), *_site(anatomy), *about_beams(anatomy, *trained_deg))
 
 
 def _ct(anatomy: Anatomy) -> list[Finding]:

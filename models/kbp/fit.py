@@ -13,7 +13,16 @@ from models.kbp.parameters import Components, OrganModel, RegionModel, Regressio
 from models.kbp.regions import REGIONS, OrganGeometry, Region
 from models.kbp.regression import Fit, influence, stepwise
 
-__all__ = ["FEWEST_PLANS", "FEWEST_PLANS_OF_REGION", "OrganPlan", "PlanInfluence", "fit_organ"]
+__all__ = [
+    "FEWEST_PLANS",
+    "FEWEST_PLANS_OF_REGION",
+    "FLAG_COOKS_DISTANCE",
+    "FLAG_LEVERAGE",
+    "FLAG_STUDENTIZED",
+    "OrganPlan",
+    "PlanInfluence",
+    "fit_organ",
+]
 
 FEWEST_PLANS = 20
 """Plans with an organ before anything is said of it, and with a region before it is regressed."""
@@ -30,7 +39,8 @@ REGRESSED: tuple[Region, ...] = ("in_field",)
 _LEAST_CC = 0.2
 """A region of less is a few voxels: predicted where it is there, and not learned from."""
 
-_FLAG_STUDENTIZED = 3.0
+FLAG_STUDENTIZED, FLAG_LEVERAGE, FLAG_COOKS_DISTANCE = 3.0, 3.0, 1.0
+"""Beyond which a plan is flagged: its studentized residual, its leverage over the mean of all, its Cook's distance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +80,7 @@ class PlanInfluence:
     leverage, studentized, cooks_distance
         See :class:`models.kbp.regression.Influence`.
     flagged
-        Studentized residual beyond 3, leverage beyond 3 times the mean, or Cook's distance beyond 1.
+        Beyond :data:`FLAG_STUDENTIZED`, :data:`FLAG_LEVERAGE` or :data:`FLAG_COOKS_DISTANCE`.
     """
 
     organ: str
@@ -193,9 +203,9 @@ def _influences(
             studentized=float(found.studentized[i]),
             cooks_distance=float(found.cooks_distance[i]),
             flagged=bool(
-                abs(found.studentized[i]) > _FLAG_STUDENTIZED
-                or found.leverage[i] > 3.0 * mean_leverage
-                or found.cooks_distance[i] > 1.0
+                abs(found.studentized[i]) > FLAG_STUDENTIZED
+                or found.leverage[i] > FLAG_LEVERAGE * mean_leverage
+                or found.cooks_distance[i] > FLAG_COOKS_DISTANCE
             ),
         )
         for i, plan in enumerate(plans)

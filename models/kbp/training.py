@@ -27,6 +27,7 @@ from models.registry import BUILT_IN_ZOO
 __all__ = [
     "KbpTraining",
     "ObservedPlan",
+    "Source",
     "TrainingPlan",
     "built_in_expected_dose",
     "observe",
@@ -204,15 +205,37 @@ def require_no_model(folder: Path) -> None:
         raise ModelRefusal("export-exists", "There is a model of that name in the folder already.", model=folder.name)
 
 
-def write_model(folder: Path, training: KbpTraining, source: str, licence: str, command: str) -> None:
+@dataclass(frozen=True)
+class Source:
+    """Words for the card about where the plans come from.
+
+    Attributes
+    ----------
+    plans
+        What they are.
+    licence
+        Under which.
+    command
+        How the training is done again.
+    trained_for
+        Which system the plans are of; empty where no clinic has it.
+    """
+
+    plans: str
+    licence: str
+    command: str
+    trained_for: str = ""
+
+
+def write_model(folder: Path, training: KbpTraining, source: Source) -> None:
     """Write a model folder, named after its id, with a card that a person has still to fill in with figures.
 
     Parameters
     ----------
     folder
         Must not exist.
-    source, licence, command
-        What the plans are, under which licence, and how the training is done again.
+    source
+        Where the plans come from.
 
     Raises
     ------
@@ -222,12 +245,12 @@ def write_model(folder: Path, training: KbpTraining, source: str, licence: str, 
     require_no_model(folder)
     folder.mkdir(parents=True)
     training.parameters.write(folder / PARAMETERS_NAME)
-    card = _card(folder.name, training, source, licence, command)
+    card = _card(folder.name, training, source)
     (folder / CARD_NAME).write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding="utf-8")
     seal(folder)
 
 
-def _card(model_id: str, training: KbpTraining, source: str, licence: str, command: str) -> dict[str, object]:
+def _card(model_id: str, training: KbpTraining, source: Source) -> dict[str, object]:
     organs = ", ".join(f"{name} {organ.plans}" for name, organ in training.parameters.organs.items())
     return {
         "id": model_id,
@@ -253,9 +276,10 @@ def _card(model_id: str, training: KbpTraining, source: str, licence: str, comma
             "usual_levels_gy": list(training.levels_gy),
         },
         "preferences": {},
-        "training": f"{source} Plans with each organ: {organs}.",
-        "training_licence": licence,
-        "training_command": command,
+        **({"trained_for": source.trained_for} if source.trained_for else {}),
+        "training": f"{source.plans} Plans with each organ: {organs}.",
+        "training_licence": source.licence,
+        "training_command": source.command,
         "limits": [
             "It gives what the training plans reached in like anatomies, good or bad, and follows no preference.",
             "Organs are estimated one by one: nothing says that all estimates can be reached in one plan.",

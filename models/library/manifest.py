@@ -48,7 +48,7 @@ class Recipe(Part):
     Attributes
     ----------
     engine
-        Name and version of what computed the dose.
+        Name and versions of what computed the dose, and of how goals become objectives.
     dose_grid_mm, beamlet_mm
         How finely.
     max_iterations, relative_decrease, over_iterations
@@ -77,6 +77,11 @@ class Recipe(Part):
     def sha256(self) -> str:
         """Hash of all of it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def optimizer(self) -> str:
+        """What made the plans, in the words of a model's card."""
+        return f"the dose engine {self.engine}, protocol {self.protocol}"
 
 
 class LibraryManifest(Part):
@@ -199,6 +204,8 @@ class PatientManifest(Part):
         Of all doses.
     curves
         Names of the structures in the plans' DVHs, in order; ``NAME-targets`` is an organ outside the targets.
+    beyond_body
+        Organs that are drawn where no dose is computed: nothing is planned or measured of them.
     beam_sets, plans
         What there is.
     criteria_gy
@@ -215,6 +222,7 @@ class PatientManifest(Part):
     levels_gy: Mapping[str, float]
     grid: GridEntry
     curves: tuple[str, ...]
+    beyond_body: tuple[str, ...] = ()
     beam_sets: tuple[BeamSetEntry, ...]
     plans: tuple[PlanEntry, ...]
     criteria_gy: Mapping[str, Mapping[str, float]]

@@ -26,7 +26,7 @@ from bridge.rt.grid import Grid
 from bridge.rt.openkbp import ORGANS, TARGETS
 from bridge.rt.volume import CtVolume, Dose, Mask
 
-__all__ = ["STANDARD_NAMES", "OpenKbpPatient", "list_patients", "patient_folder", "read_patient"]
+__all__ = ["STANDARD_NAMES", "OpenKbpPatient", "is_patient", "list_patients", "patient_folder", "read_patient"]
 
 STANDARD_NAMES: Mapping[str, str] = MappingProxyType(
     {name: name for name in (*ORGANS, *TARGETS)}
@@ -168,11 +168,21 @@ def read_patient(path: Path) -> OpenKbpPatient:
     return OpenKbpPatient(patient_id, anatomy, Dose(_to_patient(raw.dose_gy), grid), possible, grid.spacing_mm)
 
 
+def is_patient(path: Path) -> bool:
+    """Whether a path is one patient, packed or a folder of CSV files, by its name and what it is."""
+    return path.exists() and _number(path) is not None
+
+
 def _paths(folder: Path) -> list[tuple[int, Path]]:
     if not folder.is_dir():
         return []
-    named = ((re.fullmatch(r"pt_(\d+)(\.npz)?", path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in named if match and path.is_dir() == (match[2] is None))
+    named = ((_number(path), path) for path in folder.iterdir())
+    return sorted((number, path) for number, path in named if number is not None)
+
+
+def _number(path: Path) -> int | None:
+    match = re.fullmatch(r"pt_(\d+)(\.npz)?", path.name)
+    return int(match[1]) if match and path.is_dir() == (match[2] is None) else None
 
 
 def _to_patient(array: NDArray[_T]) -> NDArray[_T]:

@@ -18,9 +18,10 @@ from models.fdp.channels import CHANNELS, PLATES
 from models.fdp.network import NetworkSettings
 from models.openkbp.reader import patient_folder
 from models.registry import load_model
-from models.training.dataset import Patient, load_patients
+from models.training.dataset import Patient
 from models.training.export import export_fdp
 from models.training.fdp import FdpSettings, train_fdp
+from models.training.prepare import load_patients
 from models.training.vqvae import VqVaeSettings, train_vqvae
 
 __all__ = ["ARMS", "Arm", "run_arm"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,11 @@ class Cut:
         if self.turned_rad:
             part = turned(_in_square(part) if self.roomy else part, self.turned_rad)
         return part if self.kept is None else part[(slice(None), *self.kept)].contiguous()
+
+    def beams_deg(self, gantry_deg: Sequence[float]) -> list[float]:
+        """Give the gantry angles of beams as they come into what is seen: mirrored and turned as the patient is."""
+        side = -1.0 if self.mirrored else 1.0
+        return [side * angle - math.degrees(self.turned_rad) for angle in gantry_deg]
 
 
 def turned(values: Tensor, angle_rad: float) -> Tensor:

@@ -1,15 +1,9 @@
-"""Patients in the network's frame: made once, kept on disk in half precision, cut into boxes for each step."""
+"""Patients in the network's frame, cut into boxes for each step."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,20 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.rt.openkbp import TARGETS
-from models.fdp.axes import AlignedAxes
-from models.fdp.channels import CHANNELS, CT_CHANNEL, MIRRORED, ORGANS, channels_of
-from models.fdp.frame import BOX, SPACING_MM, frame_of
-from models.openkbp.reader import GANTRY_ANGLES_DEG, list_patients, read_patient
+from models.fdp.channels import CHANNELS, CT_CHANNEL, MIRRORED, ORGANS
+from models.fdp.frame import BOX
+from models.openkbp.reader import GANTRY_ANGLES_DEG
 from models.training.cut import Box, Cut, body_in
+from models.training.wish import NO_WISH, Wish
 
-__all__ = ["ROIS", "Augmentation", "Patient", "Sample", "load_patients", "sample_box"]
-
-MARGIN_VOXELS = (4, 4, 4)
+__all__ = ["ROIS", "Augmentation", "Patient", "Sample", "grouped", "sample_box"]
 
 ROIS = (*ORGANS, *TARGETS)
 """Structures with a bit in the packed regions: organs by TG-263 name, targets by OpenKBP's, by ascending level."""
 
-_FORMAT = "2"
 _BODY = CHANNELS.index("body")
 _DISTANCES = [CHANNELS.index("distance"), CHANNELS.index("distance_high")]
 _MIRRORED_ROIS = tuple(
@@ -40,7 +31,7 @@ _MIRRORED_ROIS = tuple(
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """One patient in the frame, with a margin for shifts.
+    """One plan of one patient in the frame, with a margin for shifts.
 
     Attributes
     ----------
@@ -54,6 +45,11 @@ class Patient:
         ``(z, y, x)`` uint16: bit 0 where the plan counts dose, then one bit for each of :data:`ROIS`.
     highest_gy
         Highest target level.
+    gantry_deg
+        Beams of the plan.
+    wish
+        What sets the plan apart from the reference plan of the same patient and beams, none for the reference plan
+        itself; None where nobody knows, as of a plan that is the only one.
     """
 
     id: str
@@ -61,6 +57,8 @@ class Patient:
     dose: NDArray[np.float16]
     regions: NDArray[np.uint16]
     highest_gy: float
+    gantry_deg: tuple[float, ...] = GANTRY_ANGLES_DEG
+    wish: Wish | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,36 +122,24 @@ class Augmentation:
     rotate_deg: float = 10.0
 
 
-def load_patients(
-    folder: Path, cache: Path, progress: Callable[[int, int], None] | None = None, workers: int = 2
-) -> list[Patient]:
-    """Give all patients of a folder in the frame, made where the cache does not hold them yet.
-
-    Parameters
-    ----------
-    folder
-        Patients, packed or as CSV.
-    cache
-        Folder for what is made; delete it to have everything made again.
-    progress
-        Told how many are there, of how many.
+def grouped(patients: Sequence[Patient]) -> list[list[int]]:
+    """Give the numbers of the plans of each patient and set of beams, the reference plan first.
 
     Raises
     ------
-    Refusal
-        A patient that cannot be read, or does not fit the frame.
+    ValueError
+        Some plans have labels and others none, or the reference plan is missing: mixed up by whoever put them together.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    made = {path: cache / _made_name(path) for path in list_patients(folder)}
-    missing = {path: target for path, target in made.items() if not target.is_dir()}
-    done = len(made) - len(missing)
-    if missing:
-        with ProcessPoolExecutor(workers) as pool:
-            for _ in pool.map(_make, missing.keys(), missing.values(), chunksize=4):
-                done += 1
-                if progress is not None:
-                    progress(done, len(made))
-    return [_open(target) for target in made.values()]
+    groups: dict[tuple[str, tuple[float, ...]], list[int]] = {}
+    for number, patient in enumerate(patients):
+        groups.setdefault((patient.id, patient.gantry_deg), []).append(number)
+    found = [sorted(group, key=lambda number: patients[number].wish != NO_WISH) for group in groups.values()]
+    labelled = {patient.wish is not None for patient in patients}
+    if labelled == {True} and all(patients[first].wish == NO_WISH for first, *_ in found):
+        return found
+    if labelled == {False} and len(found) == len(patients):
+        return found
+    raise ValueError("Plans with labels and a reference plan each, or one plan without a label of each patient.")
 
 
 def sample_box(
@@ -236,47 +222,3 @@ def _box(patient: Patient, rng: np.random.Generator | None, size: tuple[int, int
         ]
     z, y, x = (slice(start, start + wanted) for start, wanted in zip(starts, size, strict=True))
     return z, y, x
-
-
-def _made_name(path: Path) -> str:
-    """Name what is made of a patient after all that it depends on: another file or frame is made anew."""
-    digest = hashlib.sha256(repr((_FORMAT, CHANNELS, ROIS, BOX, SPACING_MM, MARGIN_VOXELS)).encode())
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return f"{path.name.removesuffix('.npz')}-{digest.hexdigest()[:16]}"
-
-
-def _make(path: Path, folder: Path) -> None:
-    patient = read_patient(path)
-    anatomy = patient.anatomy
-    frame = frame_of(anatomy, MARGIN_VOXELS)
-    aligned = AlignedAxes.of(anatomy.grid)
-    highest_gy = max(anatomy.target_levels_gy.values())
-    dose = np.maximum(aligned.spline(patient.dose.values, frame.axes), 0.0) / highest_gy
-    regions = (aligned.average(patient.possible_dose.astype(np.float32), frame.axes) >= 0.5).astype(np.uint16)
-    for bit, name in enumerate(ROIS, start=1):
-        if name in anatomy.masks:
-            inside = aligned.average(anatomy.masks[name].values, frame.axes) >= 0.5
-            regions |= inside.astype(np.uint16) << np.uint16(bit)
-    # several processes may make the same patient; each makes it whole, and the first one counts
-    partial = folder.with_name(f".{folder.name}-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    np.save(partial / "channels.npy", channels_of(anatomy, frame, GANTRY_ANGLES_DEG).astype(np.float16))
-    np.save(partial / "dose.npy", dose.astype(np.float16))
-    np.save(partial / "regions.npy", regions)
-    (partial / "patient.json").write_text(json.dumps({"id": patient.id, "highest_gy": highest_gy}), encoding="utf-8")
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        shutil.rmtree(partial)
-
-
-def _open(folder: Path) -> Patient:
-    content = json.loads((folder / "patient.json").read_text(encoding="utf-8"))
-    channels, dose, regions = (
-        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("channels", "dose", "regions")
-    )
-    return Patient(content["id"], channels, dose, regions, content["highest_gy"])

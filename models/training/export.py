@@ -14,16 +14,16 @@ from torch import nn
 from bridge.rt.errors import ModelRefusal
 from models.card import CARD_NAME, seal
 from models.fdp.channels import CHANNELS, ORGANS
-from models.fdp.condition import CONDITION_SIZE, beam_numbers
+from models.fdp.condition import CONDITION_SIZE
 from models.fdp.frame import BOX, SPACING_MM
 from models.fdp.network import Fdp, NetworkSettings
 from models.fdp.parameters import PARAMETERS_NAME, FdpParameters
-from models.openkbp.reader import GANTRY_ANGLES_DEG
 from models.registry import is_model_id
 from models.training.dataset import Patient
 from models.training.neutral import predict_patient
+from models.training.origin import OPENKBP, Origin
 from models.training.run import load_checkpoint, load_weights
-from models.training.wishes import NO_WISH
+from models.training.wish import NO_WISH
 
 __all__ = ["export_fdp", "network_of"]
 
@@ -46,7 +46,9 @@ def network_of(checkpoint: Path) -> Fdp:
     return network.eval()
 
 
-def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Patient]) -> Path:
+def export_fdp(
+    checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Patient], origin: Origin = OPENKBP
+) -> Path:
     """Make a model folder of a trained FDP.
 
     Parameters
@@ -56,7 +58,9 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
     zoo
         Where ``zoo/model_id`` is made; it must not be there yet.
     patients
-        Training patients on which the error's scale is calibrated.
+        Training plans on which the error's scale is calibrated.
+    origin
+        Of all training plans.
 
     Raises
     ------
@@ -83,7 +87,10 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
         style=settings.style,
         masked=settings.masked,
         spread_factor=_spread_factor(network, patients),
-        gantry_angles_deg=GANTRY_ANGLES_DEG,
+        gantry_angles_deg=origin.beams_deg[0],
+        more_beams_deg=origin.beams_deg[1:],
+        hi_steps=origin.hi_steps,
+        weight_limits=origin.weight_limits,
     )
     folder.mkdir(parents=True)
     with torch.no_grad():
@@ -100,7 +107,7 @@ def export_fdp(checkpoint: Path, zoo: Path, model_id: str, patients: Sequence[Pa
         ["dose", "spread", "latent"],
     )
     _write_yaml(folder / PARAMETERS_NAME, parameters.model_dump(mode="json"))
-    _write_yaml(folder / CARD_NAME, _card(model_id))
+    _write_yaml(folder / CARD_NAME, _card(model_id, origin))
     seal(folder)
     return folder
 
@@ -137,10 +144,9 @@ def _without_traces(model: onnx.ModelProto) -> None:
 @torch.no_grad()
 def _spread_factor(network: Fdp, patients: Sequence[Patient]) -> float:
     """Give the factor with which the scale covers 68.27 % of the errors where the plans count dose, on average."""
-    condition = torch.tensor([[*NO_WISH.numbers(), *beam_numbers(GANTRY_ANGLES_DEG)]], dtype=torch.float32)
     ratios = []
     for patient in patients:
-        dose, spread = predict_patient(network, patient, condition, torch.device("cpu"))
+        dose, spread = predict_patient(network, patient, patient.wish or NO_WISH, torch.device("cpu"))
         counted = torch.from_numpy(patient.regions & 1).bool() & (spread > 0)
         error = (dose - torch.from_numpy(patient.dose.astype(np.float32))).abs()
         # every patient counts alike, however large, as in the scores
@@ -148,8 +154,7 @@ def _spread_factor(network: Fdp, patients: Sequence[Patient]) -> float:
     return float(np.quantile(np.concatenate(ratios), _ONE_SIGMA))
 
 
-def _card(model_id: str) -> dict[str, object]:
-    slider = [0.75, 1.4]
+def _card(model_id: str, origin: Origin) -> dict[str, object]:
     return {
         "id": model_id,
         "title": "Flexible Dose Proposer",
@@ -170,22 +175,18 @@ def _card(model_id: str) -> dict[str, object]:
             "usual_levels_gy": [56.0, 70.0],
         },
         "preferences": {
-            "hi": [0.02, 0.25],
+            "hi": list(origin.hi),
             "hi_definition": "hi_icru83",
-            "oar_weight": slider,
-            "oar_weights": dict.fromkeys(ORGANS, slider),
+            "oar_weight": list(origin.oar_weight),
+            "oar_weights": {organ: list(ends) for organ, ends in origin.oar_weights.items()},
         },
-        "training": "169 of the 200 training patients of the OpenKBP Grand Challenge (Babier et al., Medical Physics "
-        "48:5549, 2021), head and neck, nine coplanar 6 MV fields, 70, 63 and 56 Gy in 35 fractions, synthetic plans.",
+        "trained_for": origin.trained_for,
+        "training": origin.training,
         "training_licence": "MIT",
-        "training_command": "fdp-bridge train vqvae --data DIR --out OUT; fdp-bridge train fdp --data DIR --out OUT "
-        f"--stage1 OUT/vqvae.pt; fdp-bridge models export {model_id} --out ZOO --checkpoint OUT/fdp.pt --data DIR",
-        "limits": [
-            "Trained on synthetic plans of nine equispaced coplanar fields, one plan for each anatomy; other beams, "
-            "sites and planning systems are extrapolations that no figure covers.",
-            "Preferences were learned from what plans happened to be and from what a wish says of itself; no plan was "
-            "ever made for a wish.",
-        ],
+        "training_command": f"fdp-bridge train vqvae --data DIR{origin.option} --out OUT; fdp-bridge train fdp --data "
+        f"DIR{origin.option} --out OUT --stage1 OUT/vqvae.pt; fdp-bridge models export {model_id} --out ZOO "
+        f"--checkpoint OUT/fdp.pt --data DIR{origin.option}",
+        "limits": list(origin.limits),
         "metrics": [],
         "files": {},
     }

@@ -1,8 +1,12 @@
 """``train fdp``: Stage II.
 
-First the network learns what plans look like, without wishes. Then steps of three kinds take turns: plans without a
-wish, plans with the wish that hindsight gives them (against the network's own prediction at that time), and random
-wishes held against what the network says of the same boxes without a wish.
+Of plans that nobody labelled, the network first learns what they look like, without wishes. Then steps of three kinds
+take turns: plans without a wish, plans with the wish that hindsight gives them (against the network's own prediction at
+that time), and random wishes held against what the network says of the same boxes without a wish.
+
+Plans of a library say what they were made for, and no wish has to be made up: every step shows plans, reference plans
+without a wish and the others with theirs, from the first step on. There are no random wishes: they hold that a wish is
+granted in full and that everything else stays. No optimizer does that, and the labelled plans tell what one does.
 
 Most steps take small boxes, of which there are many in a minute. The network's statistics are counted over the body in
 the box, though, and those of a small box are not those of a patient: the last steps see whole patients, as predictions
@@ -25,14 +29,14 @@ from models.fdp.condition import beam_numbers
 from models.fdp.model import GRAPHS
 from models.fdp.network import Fdp, NetworkSettings, inside_of
 from models.fdp.vqvae import VqVae
-from models.openkbp.reader import GANTRY_ANGLES_DEG
 from models.runtime.torch_backend import read_network
-from models.training.dataset import Augmentation, Patient, Sample, sample_box
+from models.training.dataset import Augmentation, Patient, Sample, grouped, sample_box
 from models.training.loop import Training, train
 from models.training.losses import dvh_loss, image_loss, spread_loss
 from models.training.neutral import Neutral
 from models.training.run import Place, Progress, load_checkpoint, load_weights, place
-from models.training.wishes import NO_WISH, Wish, random_wish, wish_loss
+from models.training.wish import NO_WISH, Wish
+from models.training.wishes import random_wish, wish_loss
 
 __all__ = ["WHOLE_DVH_SHARE", "FdpSettings", "train_fdp"]
 
@@ -75,11 +79,14 @@ class FdpSettings:
         How much more the voxels of targets and organs count.
     latent, adversarial, curve, criteria
         Weights of the losses.
+    reference_share
+        Of plans with labels: how often a patient is seen with the reference plan rather than with one of the others.
+        Without a wish is how most predictions are asked for.
     dvh_from
         Part of the budget after which the DVH losses (``curve``, ``criteria``) join and the latent loss leaves: by then
         the decoder has been taught better latents than those of Stage I.
     wishes_from
-        Part of the budget after which wishes join, and with them the adversary.
+        Part of the budget after which wishes join where plans have no labels, and with or without them the adversary.
     whole_from
         Part of the budget after which a step takes one whole patient instead of ``batch`` boxes; with the DVH losses at
         :data:`WHOLE_DVH_SHARE` of their weights, and without ``roi_weight``.
@@ -104,6 +111,7 @@ class FdpSettings:
     adversarial: float = 0.001
     curve: float = 0.3
     criteria: float = 0.4
+    reference_share: float = 0.4
     dvh_from: float = 0.35
     wishes_from: float = 0.6
     whole_from: float = 0.8
@@ -136,7 +144,8 @@ class _Training(Training):
             load_weights(network, _weights_of(settings.start, settings.network, here.device), settings.start.name)
         super().__init__(network, settings.rate, settings.memory, 0.02, here)
         self.neutral = Neutral(patients, here.device, settings.without)
-        self.beams = torch.tensor(beam_numbers(GANTRY_ANGLES_DEG), dtype=torch.float32)
+        self.groups = grouped(patients)
+        self.labelled = patients[0].wish is not None
         self.queue: list[int] = []
 
     def notes(self) -> dict[str, object]:
@@ -148,49 +157,63 @@ class _Training(Training):
         return ", ".join(f"{name} {value:.2f}" for name, value in losses.items())
 
     def draw(self, rng: np.random.Generator, whole: bool) -> Sample:
-        """Cut the boxes of a step, or take one whole patient; every patient comes once before any comes twice."""
+        """Cut the boxes of a step, or take one whole patient; every patient comes once before any comes twice.
+
+        Of a patient with several plans, chance takes the reference plan or any of the others.
+        """
         indices = []
         for _ in range(1 if whole else self.settings.batch):
             if not self.queue:
-                self.queue = rng.permutation(len(self.patients)).tolist()
-            indices.append(self.queue.pop())
+                self.queue = rng.permutation(len(self.groups)).tolist()
+            reference, *others = self.groups[self.queue.pop()]
+            is_other = bool(others) and rng.random() >= self.settings.reference_share
+            indices.append(others[int(rng.integers(len(others)))] if is_other else reference)
         size = None if whole else self.settings.box
         sample = sample_box(self.patients, indices, rng, self.settings.augmentation, size)
         sample.channels[:, list(self.settings.without)] = 0.0
         return sample.to(self.here.device)
 
-    def condition(self, wishes: Sequence[Wish]) -> Tensor:
-        """Give the conditions of a step."""
-        rows = [torch.cat([torch.tensor(wish.numbers()), self.beams]) for wish in wishes]
-        return torch.stack(rows).to(self.here.device)
+    def condition(self, wishes: Sequence[Wish], sample: Sample) -> Tensor:
+        """Give the conditions of a step: what is wished for, and the beams as they are seen."""
+        beams = [
+            cut.beams_deg(self.patients[index].gantry_deg)
+            for index, cut in zip(sample.patients, sample.cuts, strict=True)
+        ]
+        rows = [[*wish.numbers(), *beam_numbers(gantry)] for wish, gantry in zip(wishes, beams, strict=True)]
+        return torch.tensor(rows, dtype=torch.float32, device=self.here.device)
+
+    def asked(self, sample: Sample, rng: np.random.Generator, progress: float) -> tuple[list[Wish], bool]:
+        """Give what a step asks for, and whether these are wishes at random, of which there is no plan."""
+        seen = list(zip(sample.patients, sample.cuts, strict=True))
+        if self.labelled:
+            return [(self.patients[i].wish or NO_WISH).seen(cut.mirrored) for i, cut in seen], False
+        kind = "plan"
+        if progress >= self.settings.wishes_from:
+            self.neutral.make(self.averaged.network)
+            kind = ("plan", "plan", "hindsight", "wish")[int(rng.integers(4))]
+        if kind == "hindsight":
+            return [self.neutral.hindsight(i, cut.mirrored) for i, cut in seen], False
+        if kind == "wish":
+            return [random_wish(rng) for _ in seen], True
+        return [NO_WISH] * len(seen), False
 
     def step(self, rng: np.random.Generator, progress: float) -> dict[str, float]:
         """Take one step; give its losses."""
         settings = self.settings
         whole = progress >= settings.whole_from
         sample = self.draw(rng, whole)
-        kind = "plan"
-        if progress >= settings.wishes_from:
-            self.neutral.make(self.averaged.network, self.condition([NO_WISH]))
-            kind = ("plan", "plan", "hindsight", "wish")[int(rng.integers(4))]
-        if kind == "hindsight":
-            wishes = [
-                self.neutral.hindsight(i, cut.mirrored) for i, cut in zip(sample.patients, sample.cuts, strict=True)
-            ]
-        elif kind == "wish":
-            wishes = [random_wish(rng) for _ in sample.patients]
-        else:
-            wishes = [NO_WISH] * len(sample.patients)
+        wishes, at_random = self.asked(sample, rng, progress)
         channels = sample.channels.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.here.device.type, torch.bfloat16, enabled=self.here.autocast):
-            dose, spread, latent = self.wrapped(channels, self.condition(wishes))
+            dose, spread, latent = self.wrapped(channels, self.condition(wishes, sample))
         dose, spread, latent = dose.float(), spread.float(), latent.float()
         adversarial = settings.adversarial > 0 and progress >= settings.wishes_from
-        if kind == "wish":
+        if at_random:
             # of this very network and these boxes: against any other dose, the difference between the two would drown
             # what the wish asks for
             with torch.no_grad(), torch.autocast(self.here.device.type, torch.bfloat16, enabled=self.here.autocast):
-                neutral = self.wrapped(channels, self.condition([NO_WISH] * len(wishes)))[0].float()
+                unasked = self.condition([NO_WISH] * len(wishes), sample)
+                neutral = self.wrapped(channels, unasked)[0].float()
             losses = wish_loss(dose, neutral, sample, wishes)
             parts = [
                 (2.0, losses["homogeneity"]),

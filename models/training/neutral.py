@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.fdp.channels import ORGANS
+from models.fdp.condition import beam_numbers
 from models.fdp.frame import BOX
 from models.training.dataset import ROIS, Patient
-from models.training.wishes import Wish, hindsight, measure
+from models.training.wish import NO_WISH, Wish
+from models.training.wishes import hindsight, measure
 
 __all__ = ["Neutral", "predict_patient"]
-
-_SWAPPED = tuple(ORGANS.index({"Parotid_R": "Parotid_L", "Parotid_L": "Parotid_R"}.get(name, name)) for name in ORGANS)
 
 
 class Neutral:
@@ -27,12 +26,12 @@ class Neutral:
         self._without = without
         self._wishes: list[Wish] = []
 
-    def make(self, network: nn.Module, condition: Tensor) -> None:
-        """Predict every patient, unless that has been done."""
+    def make(self, network: nn.Module) -> None:
+        """Predict every patient without a wish, unless that has been done."""
         if self._wishes:
             return
         for patient in self._patients:
-            dose, spread = predict_patient(network, patient, condition, self._device, self._without)
+            dose, spread = predict_patient(network, patient, NO_WISH, self._device, self._without)
             # where no box was, there is no neutral dose, and certainly not one of zero
             dose[spread == 0] = torch.nan
             rois = torch.from_numpy(
@@ -44,19 +43,20 @@ class Neutral:
 
     def hindsight(self, index: int, mirrored: bool) -> Wish:
         """Give the wish that makes a patient's plan of the neutral prediction."""
-        wish = self._wishes[index]
-        return Wish(wish.hi, tuple(wish.organs[i] for i in _SWAPPED)) if mirrored else wish
+        return self._wishes[index].seen(mirrored)
 
 
 @torch.no_grad()
 def predict_patient(
-    network: nn.Module, patient: Patient, condition: Tensor, device: torch.device, without: tuple[int, ...] = ()
+    network: nn.Module, patient: Patient, wish: Wish, device: torch.device, without: tuple[int, ...] = ()
 ) -> tuple[Tensor, Tensor]:
     """Predict dose and scale of its error for the whole frame of a patient, box by box.
 
     Both are ``(z, y, x)`` over the highest level; where boxes overlap along z, they are averaged. Both are 0 in the
     margin that no box covers.
     """
+    numbers = [*wish.numbers(), *beam_numbers(patient.gantry_deg)]
+    condition = torch.tensor([numbers], dtype=torch.float32, device=device)
     total = torch.zeros(2, *patient.dose.shape)
     weight = torch.zeros(patient.dose.shape)
     starts = [_covering(n, size) for n, size in zip(patient.dose.shape, BOX, strict=True)]

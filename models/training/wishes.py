@@ -17,8 +17,9 @@ from models.fdp.channels import ORGANS
 from models.fdp.condition import HI_UNIT, WEIGHT_UNIT
 from models.training.dataset import ROIS, Sample
 from models.training.losses import quantile
+from models.training.wish import Wish
 
-__all__ = ["Measures", "Wish", "hindsight", "measure", "random_wish", "wish_loss"]
+__all__ = ["Measures", "hindsight", "measure", "random_wish", "wish_loss"]
 
 _ORGANS = slice(0, len(ORGANS))
 _TARGETS = slice(len(ORGANS), len(ROIS))
@@ -50,29 +51,6 @@ class Measures:
     hi: Tensor
     d95: Tensor
     organs: Tensor
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A wish in the units of the condition.
-
-    Attributes
-    ----------
-    hi
-        In units of :data:`~models.fdp.condition.HI_UNIT`.
-    organs
-        In units of :data:`~models.fdp.condition.WEIGHT_UNIT`, in the order of the organs.
-    """
-
-    hi: float
-    organs: tuple[float, ...]
-
-    def numbers(self) -> list[float]:
-        """Give the first numbers of a condition."""
-        return [self.hi, *self.organs]
-
-
-NO_WISH = Wish(0.0, (0.0,) * len(ORGANS))
 
 
 def measure(dose: Tensor, rois: Tensor) -> Measures:

@@ -13,7 +13,7 @@ from bridge.rt.errors import StructureRefusal
 from objective_extraction.variability.definitions import CONFIDENCE, FEWEST_PATIENTS, RESAMPLES
 from objective_extraction.variability.deviation import Conditions, Deviation, Series
 
-__all__ = ["Comparison", "OrganComparison", "PairedTest", "compare_methods", "holm"]
+__all__ = ["Comparison", "OrganComparison", "PairedTest", "compare_methods", "holm", "paired_test"]
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,37 @@ def _require_pair(one: Series, other: Series, conditions: tuple[Conditions, Cond
 def _test(one: Series, other: Series, column: Callable[[Deviation], float], seed: int) -> PairedTest:
     patients = sorted(one.deviations)
     a, b = (np.array([column(series.deviations[patient]) for patient in patients]) for series in (one, other))
-    difference = a - b
-    drawn = np.random.default_rng(seed).integers(len(patients), size=(RESAMPLES, len(patients)))
+    return paired_test(a, b, seed)
+
+
+def paired_test(first: FloatArray, second: FloatArray, seed: int = 1) -> PairedTest:
+    """Compare two columns of numbers, of which less is better, on the same patients; p is not corrected yet.
+
+    Parameters
+    ----------
+    first, second
+        Shape ``(n,)``, n of two or more, in the same order of patients.
+    seed
+        Of the bootstrap over patients.
+
+    Raises
+    ------
+    StructureRefusal
+        Fewer than two patients, or not the same number of each (``variability-too-few``).
+    """
+    if first.shape != second.shape or first.size < FEWEST_PATIENTS:
+        raise StructureRefusal(
+            "variability-too-few",
+            f"A paired test needs {FEWEST_PATIENTS} patients or more, the same for both; got {first.size} and "
+            f"{second.size}.",
+        )
+    difference = first - second
+    drawn = np.random.default_rng(seed).integers(difference.size, size=(RESAMPLES, difference.size))
     low, high = np.quantile(difference[drawn].mean(axis=1), ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     p = _signed_rank_p(difference)
     return PairedTest(
-        first_gy=float(a.mean()),
-        second_gy=float(b.mean()),
+        first_gy=float(first.mean()),
+        second_gy=float(second.mean()),
         difference_interval_gy=(float(low), float(high)),
         p=p,
         p_corrected=p,

@@ -2,11 +2,10 @@
 
     python -m tests.benchmarks.conversion --data DIR --patients N --out DIR [--doses NAME ...] [--arms NAME ...]
 
-Three known doses. Two were made by the engine itself from config/protocols/head_and_neck.yaml, so that they can be
-reached: ``limits`` from its goals and a fall-off outside the targets, and ``pressed`` from the same with the mean dose
-of every organ pressed down at a thousandth of the targets' priority, as planners do when the goals are met. A dose that
-only keeps limits has room below it, and upper objectives are inequalities: what comes out lower than asked there is
-sparing and no misfit. ``clinical`` is OpenKBP's reference plan, which this engine's beams never made. Nine beams,
+Two known doses. ``reference`` was made by the engine itself, so that it can be reached: the reference plan of the plan
+library, by config/protocols/head_and_neck.yaml and with the organs pressed down outside the targets. ``clinical`` is
+OpenKBP's reference plan, which this engine's beams never made: upper objectives are inequalities, and what comes out
+lower than asked is sparing and no misfit. Nine beams,
 beamlets of 7 mm, a dose grid of 5 mm. The DVHs of what was asked and of what came out are of one policy, from contours
 along the voxels of OpenKBP's masks.
 
@@ -26,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,32 +39,36 @@ from bridge.rt.dvh_prepared import prepare_dvhs
 from bridge.rt.grid import Grid
 from bridge.rt.provenance import Provenance
 from bridge.rt.volume import Dose
+from bridge.workflow.library.build import LIBRARY_RULE, LibraryOptions
+from bridge.workflow.library.case import PlanningCase, read_planning_case
+from bridge.workflow.library.goals import protocol_goals
+from bridge.workflow.library.planner import Planner as LibraryPlanner
+from bridge.workflow.library.planner import prepare_case
+from bridge.workflow.library.reference import reference_plan
 from config.protocol import load_protocol
 from esapi_stub.engine.engine import EngineSettings, PencilBeamEngine
-from esapi_stub.engine.objectives import AUTOMATIC_NORMAL_TISSUE
-from esapi_stub.planning import MeanObjective
-from models.openkbp.reader import list_patients, patient_folder
+from esapi_stub.engine.radplan import cached_influence
+from models.openkbp.reader import GANTRY_ANGLES_DEG, list_patients, patient_folder
 from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
 from objective_extraction.second_pass import second_pass
 from objective_extraction.settings import ExtractionSettings
-from tests.benchmarks.conversion_case import ConversionCase, read_case
+from tests.benchmarks.conversion_case import ConversionCase, case_of
 from tests.benchmarks.conversion_plan import (
     POLICY,
     Planner,
     organ_difference,
-    protocol_objectives,
     target_difference,
 )
 from tests.benchmarks.conversion_table import markdown
 
 PROTOCOL = "head_and_neck"
-SOURCES = ("limits", "pressed", "clinical")
+SOURCES = ("reference", "clinical")
 PROVENANCE = Provenance(__version__, "", "", "", {}, datetime(2026, 1, 1, tzinfo=UTC), {})
 LARGEST_CHANGE_PERCENT = 10.0
-PRESSING_PRIORITY = 0.1
+INFLUENCES = "influence"
 
-_COMMON = (load_protocol(PROTOCOL), AUTOMATIC_NORMAL_TISSUE, EngineSettings())
+_COMMON = (load_protocol(PROTOCOL), EngineSettings(), LIBRARY_RULE)
 """What every row depends on."""
 
 ALL_ORGANS = ("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Esophagus", "Larynx", "Bone_Mandible")
@@ -105,13 +109,12 @@ class Job:
 
 def measure(job: Job) -> str:
     """Do what is missing of one patient, and give its id."""
-    case = read_case(job.patient)
-    engine = PencilBeamEngine(EngineSettings(cache=job.out / "influence"))
-    planner = Planner(case, engine)
+    planning = read_planning_case(job.patient)
+    case = case_of(planning)
+    planner = Planner(case, PencilBeamEngine(EngineSettings(cache=job.out / INFLUENCES)))
     doses = {"clinical": case.dose}
-    for source in ("limits", "pressed"):
-        if job.missing.get(source):
-            doses[source] = _protocol_dose(planner, job.out, pressed=source == "pressed")
+    if job.missing.get("reference"):
+        doses["reference"] = _reference_dose(planning, job.out)
     for source, arms in job.missing.items():
         dvhs = prepare_dvhs(case.structures, doses[source].grid, POLICY).dvhs(doses[source]) if arms else ()
         for arm in arms:
@@ -157,32 +160,31 @@ def _extracted(case: ConversionCase, dose: Dose, dvhs: Sequence[Dvh], settings: 
     frame = case.ct.grid.frame_of_reference_uid
     return extract_objectives(
         case.structures, case.prescription, dose, dvhs, case=CaseReference("2.25.1", "2.25.2", frame),
-        dose_source="clinical", settings=settings, policy=POLICY, provenance=PROVENANCE,
+        dose_source="given", settings=settings, policy=POLICY, provenance=PROVENANCE,
     )  # fmt: skip
 
 
-def _protocol_dose(planner: Planner, out: Path, *, pressed: bool) -> Dose:
-    """Give the dose that the engine makes from protocol goals and a fall-off outside the targets."""
-    case = planner.case
-    path = out / f"{case.id}.{'pressed' if pressed else 'limits'}.npz"
-    key = sha256(repr((pressed, PRESSING_PRIORITY, *_COMMON)).encode()).hexdigest()
+def _reference_dose(planning: PlanningCase, out: Path) -> Dose:
+    """Give the dose of the plan library's reference plan, made where the folder does not hold it yet."""
+    path = out / f"{planning.id}.reference.npz"
+    key = sha256(repr(_COMMON).encode()).hexdigest()
     if path.exists():
         with np.load(path, allow_pickle=False) as file:
             if str(file["key"]) == key:
                 values = file["values"]
-                return Dose(values, Grid(values.shape, file["affine"], case.ct.grid.frame_of_reference_uid))
-    clinical = prepare_dvhs(case.structures, case.dose.grid, POLICY).dvhs(case.dose)
-    goals = protocol_objectives(case, load_protocol(PROTOCOL), clinical)
-    if pressed:
-        goals += [MeanObjective(one.number, 0.0, PRESSING_PRIORITY) for one in case.structures if one.kind == "organ"]
-    plan, _ = planner.optimize(goals, AUTOMATIC_NORMAL_TISSUE)
-    np.savez(path, values=plan.dose.values, affine=plan.dose.grid.affine, key=np.array(key))
-    return plan.dose
+                return Dose(values, Grid(values.shape, file["affine"], planning.ct.grid.frame_of_reference_uid))
+    protocol, settings = load_protocol(PROTOCOL), EngineSettings(rule=LIBRARY_RULE)
+    prepared = prepare_case(planning, protocol_goals(protocol, planning), settings.dose_grid_mm)
+    influence_of = partial(cached_influence, out / INFLUENCES)
+    planner = LibraryPlanner(prepared, len(GANTRY_ANGLES_DEG), settings, influence_of)
+    dose = reference_plan(planner, LibraryOptions().rounds).planned.dose
+    np.savez(path, values=dose.values, affine=dose.grid.affine, key=np.array(key))
+    return dose
 
 
 def key_of(arm: str) -> str:
     """Give the hash of what a row depends on."""
-    parts = (ARMS[arm], LARGEST_CHANGE_PERCENT, PRESSING_PRIORITY, *_COMMON)
+    parts = (ARMS[arm], LARGEST_CHANGE_PERCENT, *_COMMON)
     return sha256(repr(parts).encode()).hexdigest()
 
 

@@ -9,38 +9,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from bridge.rt.arrays import FloatArray
-from bridge.rt.derive import ring, subtract
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.dvh_prepared import PreparedDvhs, prepare_dvhs
 from bridge.rt.structure import Structure
 from bridge.rt.volume import Dose
-from config.protocol import Protocol
+from bridge.workflow.cohort.engine_terms import engine_objectives, shaped
 from esapi_stub.engine.engine import PencilBeamEngine
 from esapi_stub.planning import (
     BeamFluence,
-    GeudObjective,
-    MeanObjective,
-    NormalTissueObjective,
     OptimizedPlan,
     PlannedObjective,
     PlanningProblem,
-    PointObjective,
 )
-from objective_extraction import objectives as asked
 from objective_extraction.objective_set import DerivedStructure, ObjectiveSet
-from tests.benchmarks.conversion_case import FRACTIONS, ConversionCase
+from tests.benchmarks.conversion_case import ConversionCase
 
 POLICY = DvhPolicy()
 VOLUMES_PERCENT: FloatArray = np.arange(1.0, 100.0)
 FIRST_DERIVED_NUMBER = 1000
-PROTOCOL_PRIORITY = 100.0
 
 
 class Planner:
@@ -56,13 +48,14 @@ class Planner:
     def optimize(
         self,
         objectives: Sequence[PlannedObjective],
-        normal_tissue: NormalTissueObjective | None = None,
         start: tuple[BeamFluence, ...] | None = None,
     ) -> tuple[OptimizedPlan, float]:
         """Optimize, and give the seconds that it took."""
+        prescription = self.case.prescription
+        assert prescription.fractions is not None
         problem = PlanningProblem(
-            self.case.ct, self._structures, self.case.beams, tuple(objectives), normal_tissue,
-            self.case.prescription.highest_gy, FRACTIONS,
+            self.case.ct, self._structures, self.case.beams, tuple(objectives), None,
+            prescription.highest_gy, prescription.fractions,
         )  # fmt: skip
         begun = time.perf_counter()
         return self._engine.optimize(problem, start=start), time.perf_counter() - begun
@@ -71,12 +64,9 @@ class Planner:
         """Give a set of objectives as the engine takes them; for new derived structures it lays its grid anew."""
         for recipe in objectives.derived_structures:
             if recipe not in self._derived:
-                self._derived[recipe] = _shaped(recipe, self._named, FIRST_DERIVED_NUMBER + len(self._derived))
+                self._derived[recipe] = shaped(recipe, self._named, FIRST_DERIVED_NUMBER + len(self._derived))
         derived = {recipe.name: self._derived[recipe].number for recipe in objectives.derived_structures}
-        return tuple(
-            _planned(one, derived[one.roi_name] if one.roi_number is None else one.roi_number)
-            for one in objectives.objectives
-        )
+        return engine_objectives(objectives, derived)
 
     def dvhs(self, dose: Dose, derived: Sequence[DerivedStructure] = ()) -> dict[str, Dvh]:
         """Give the DVHs in a dose of the engine by name: of the case's own structures, and of some derived ones."""
@@ -97,54 +87,6 @@ class Planner:
 
     def _named(self, name: str) -> Structure:
         return self._by_name[name]
-
-
-def _shaped(recipe: DerivedStructure, named: Any, number: int) -> Structure:
-    if recipe.operation == "subtract":
-        cuts = [named(name) for name in recipe.minus]
-        made = subtract(named(recipe.of[0]), cuts, margin_mm=recipe.margin_mm or 0.0, number=number, name=recipe.name)
-    else:
-        made = ring(
-            [named(name) for name in recipe.of],
-            inner_mm=recipe.inner_mm or 0.0, outer_mm=recipe.outer_mm or 0.0, within=named(recipe.within),
-            number=number, name=recipe.name,
-        )  # fmt: skip
-    return replace(made, kind="other")
-
-
-def _planned(objective: asked.Objective, number: int) -> PlannedObjective:
-    match objective:
-        case asked.PointObjective():
-            return PointObjective(
-                number, objective.operator, objective.dose_gy, objective.volume_percent, objective.priority
-            )
-        case asked.MeanObjective():
-            return MeanObjective(number, objective.dose_gy, objective.priority)
-        case asked.GeudObjective():
-            return GeudObjective(number, objective.operator, objective.dose_gy, objective.a, objective.priority)
-        case asked.LineObjective():
-            raise NotImplementedError("lines reach ESAPI as points: compare points")
-
-
-def protocol_objectives(case: ConversionCase, protocol: Protocol, dvhs: Sequence[Dvh]) -> list[PlannedObjective]:
-    """Give a protocol's goals as objectives; DVHs of any dose tell the volumes."""
-    found: list[PlannedObjective] = []
-    for level in case.prescription.levels:
-        for goal in protocol.targets:
-            full_gy = case.prescription.highest_gy if goal.of_highest else level.dose_gy
-            dose_gy = full_gy * goal.dose_percent / 100.0
-            found.append(
-                PointObjective(level.roi_number, goal.operator, dose_gy, goal.volume_percent, PROTOCOL_PRIORITY)
-            )
-    volumes_cc = {dvh.roi_name: dvh.covered_cc for dvh in dvhs}
-    for structure in case.structures:
-        for organ_goal in protocol.organs.get(structure.name, ()):
-            if organ_goal.volume_cc is None:
-                found.append(MeanObjective(structure.number, organ_goal.dose_gy, PROTOCOL_PRIORITY))
-            else:
-                percent = min(100.0, 100.0 * organ_goal.volume_cc / volumes_cc[structure.name])
-                found.append(PointObjective(structure.number, "upper", organ_goal.dose_gy, percent, PROTOCOL_PRIORITY))
-    return found
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def measure(model_id: str, zoo: Path | None, repeats: int) -> dict[str, float | 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="fdp-openkbp-v1")
+    parser.add_argument("--model", default="fdp-hn-engine-v1")
     parser.add_argument("--zoo", type=Path)
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--json", type=Path)

@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patient", type=Path)
-    parser.add_argument("--model", default="fdp-openkbp-v1")
+    parser.add_argument("--model", default="fdp-hn-engine-v1")
     parser.add_argument("--zoo", type=Path)
     given = parser.parse_args()
     anatomy = read_patient(given.patient).anatomy if given.patient else phantom()

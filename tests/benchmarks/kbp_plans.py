@@ -62,7 +62,8 @@ def drawn(organ: str, plans: Sequence[OrganPlan], tests: Sequence[OrganPlan], nu
 
 def table(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan]) -> str:
     """Give the table as Markdown."""
-    header = ["organ", "plans", "n", "mean curve", *(f"N = {n}" for n in NUMBERS), "all", "\\|dDmean\\|", "in band %"]
+    header = ["organ", "plans", "n", "mean curve", *(f"N = {n}" for n in NUMBERS), "all", "\\|dDmean\\|"]
+    header += [f"in band %, {n}" for n in (*NUMBERS, "all")]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     columns: list[list[float]] = []
     for organ in dict.fromkeys(name for plan in train for name in plan.organs):
@@ -70,12 +71,13 @@ def table(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan]) -> 
         tests = [plan.organs[organ] for plan in validation if organ in plan.organs]
         mean_curve = np.mean([plan.dose_gy for plan in plans], axis=0)
         population = float(np.mean([np.abs(mean_curve - plan.dose_gy) for plan in tests]))
-        by_number = [
-            np.mean([one.mean_abs_gy for one in drawn(organ, plans, tests, n)]) if len(plans) >= n else np.nan
-            for n in NUMBERS
-        ]
+        draws = [drawn(organ, plans, tests, n) if len(plans) >= n else [] for n in NUMBERS]
         whole = measured(organ, plans, tests)
-        row = [population, *map(float, by_number), whole.mean_abs_gy, whole.mean_dose_abs_gy, 100.0 * whole.within_band]
+        errors = [_mean([one.mean_abs_gy for one in of_number]) for of_number in draws]
+        held = [_mean([100.0 * one.within_band for one in of_number]) for of_number in draws]
+        row = [
+            population, *errors, whole.mean_abs_gy, whole.mean_dose_abs_gy, *held, 100.0 * whole.within_band,
+        ]  # fmt: skip
         columns.append(row)
         lines.append(_line(organ, str(len(plans)), str(whole.n), row))
     values = np.array(columns)
@@ -112,8 +114,14 @@ def definitions(train: Sequence[ObservedPlan], validation: Sequence[ObservedPlan
     return "\n".join(lines)
 
 
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
 def _line(organ: str, plans: str, n: str, row: Sequence[float] | FloatArray) -> str:
-    cells = [f"{value:.2f}" if np.isfinite(value) else "" for value in row[:-1]] + [f"{row[-1]:.0f}"]
+    bands = len(NUMBERS) + 1
+    cells = [f"{value:.2f}" if np.isfinite(value) else "" for value in row[:-bands]]
+    cells += [f"{value:.0f}" if np.isfinite(value) else "" for value in row[-bands:]]
     return "| " + " | ".join([organ, plans, n, *cells]) + " |"
 
 

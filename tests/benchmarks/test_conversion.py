@@ -10,21 +10,20 @@ from bridge.rt.grid import Grid
 from bridge.rt.prescription import Prescription, TargetLevel
 from bridge.rt.volume import CtVolume, Dose
 from bridge.tps.esapi_port import EsapiPort
-from config.protocol import load_protocol
 from esapi_stub.application import Application, Database, StoredStructureSet
 from esapi_stub.beams import ExternalBeamMachineParameters
 from esapi_stub.engine.engine import EngineSettings, PencilBeamEngine
 from esapi_stub.engine.optimizer import StoppingRule
 from esapi_stub.enums import CalculationType, OptimizationConvergenceOption, OptimizationOption
 from esapi_stub.options import OptimizationOptionsIMRT
-from esapi_stub.planning import MeanObjective, PlannedBeam, PointObjective
+from esapi_stub.planning import PlannedBeam
 from esapi_stub.values import DoseValue, VRect, VVector
 from objective_extraction.extract import extract_objectives
 from objective_extraction.objective_set import CaseReference, ObjectiveSet
 from objective_extraction.settings import ExtractionSettings
 from tests.benchmarks.conversion import key_of, row_name
 from tests.benchmarks.conversion_case import ConversionCase
-from tests.benchmarks.conversion_plan import Planner, organ_difference, protocol_objectives, target_difference
+from tests.benchmarks.conversion_plan import Planner, organ_difference, target_difference
 from tests.benchmarks.conversion_table import markdown
 from tests.esapi_stub.engine.phantoms import FRAME, box_structure, needs_pyradplan
 from tests.objective_extraction.cases import PROVENANCE, ramp_dvh
@@ -56,7 +55,7 @@ def a_case() -> ConversionCase:
 def its_objectives(case: ConversionCase) -> ObjectiveSet:
     return extract_objectives(
         case.structures, case.prescription, case.dose, [], case=CaseReference("2.25.1", "2.25.2", FRAME),
-        dose_source="clinical", settings=ExtractionSettings(), policy=DvhPolicy(), provenance=PROVENANCE,
+        dose_source="given", settings=ExtractionSettings(), policy=DvhPolicy(), provenance=PROVENANCE,
     )  # fmt: skip
 
 
@@ -81,19 +80,6 @@ class TestDifferences:
         found = target_difference(ramp_dvh(1, "PTV", 60.0, 70.0), ramp_dvh(1, "PTV", 60.0, 80.0))
         # D_v is low + (1 - v) of the span
         assert found == pytest.approx({"d98": 0.2, "d95": 0.5, "d2": 9.8, "optimized_d95": 61.0}, abs=1e-2)
-
-
-def test_protocol_goals_become_objectives_of_the_structures_that_there_are() -> None:
-    dvhs = [ramp_dvh(3, "Parotid_L", 0.0, 50.0), ramp_dvh(4, "SpinalCord", 0.0, 50.0, volume_cc=20.0)]
-    assert protocol_objectives(a_case(), load_protocol("head_and_neck"), dvhs) == [
-        PointObjective(2, "lower", 57.0, 99.0, 100.0),
-        PointObjective(2, "lower", 60.0, 95.0, 100.0),
-        PointObjective(2, "upper", 66.0, 20.0, 100.0),
-        PointObjective(2, "upper", pytest.approx(64.2), 2.0, 100.0),
-        PointObjective(2, "upper", pytest.approx(64.2), 0.0, 100.0),
-        MeanObjective(3, 26.0, 100.0),
-        PointObjective(4, "upper", 45.0, pytest.approx(0.5), 100.0),
-    ]
 
 
 @needs_pyradplan
@@ -139,7 +125,7 @@ def row(patient: str, arm: str, absolute: float, d95: float) -> dict[str, object
     organ = {"absolute": absolute, "misfit": 0.5, "sparing": absolute - 0.5, "mean_dose": 1.0, "near_maximum": 0.1}
     target = {"d98": 0.1, "d95": d95, "d2": 0.3, "optimized_d95": 69.5, "prescribed": 70.0}
     return {
-        "patient": patient, "source": "limits", "arm": arm, "organs": {"A": organ, "B": organ},
+        "patient": patient, "source": "reference", "arm": arm, "organs": {"A": organ, "B": organ},
         "targets": {"PTV": target}, "objectives": 10, "optimize_s": 3.0,
     }  # fmt: skip
 
@@ -147,14 +133,14 @@ def row(patient: str, arm: str, absolute: float, d95: float) -> dict[str, object
 def test_the_table_is_of_the_patients_that_every_arm_has() -> None:
     rows = [row("pt_1", "a", 1.0, 0.2), row("pt_2", "a", 3.0, -0.4), row("pt_3", "a", 9.0, 9.0)]
     rows += [row("pt_1", "b", 2.0, 0.0), row("pt_2", "b", 2.0, 0.0)]
-    first, second = markdown(rows, ["limits", "clinical"], ["a", "b"]).splitlines()[2:]
+    first, second = markdown(rows, ["reference", "clinical"], ["a", "b"]).splitlines()[2:]
     assert [cell.strip() for cell in first.split("|")[1:-1]] == [
-        "limits", "a", "2", "2.00 ± 1.41", "0.50", "1.50", "+1.00", "+0.10",
+        "reference", "a", "2", "2.00 ± 1.41", "0.50", "1.50", "+1.00", "+0.10",
         "0.30", "0.40", "+0.10", "-0.10", "+0.30", "-0.50", "10", "3",
     ]  # fmt: skip
-    assert second.startswith("| limits | b | 2 | 2.00 ± 0.00 |")
+    assert second.startswith("| reference | b | 2 | 2.00 ± 0.00 |")
 
 
 def test_a_row_is_known_again_by_its_settings() -> None:
     assert key_of("defaults") != key_of("4 points")
-    assert row_name("pt_1", "limits", "margin of 3 %") == "pt_1.limits.margin-of-3-percent.json"
+    assert row_name("pt_1", "reference", "margin of 3 %") == "pt_1.reference.margin-of-3-percent.json"

@@ -209,6 +209,29 @@ def test_the_example_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
+    ("review", "path", "said"),
+    [
+        ("{protocol: prostate}", "review.protocol", "known: head_and_neck"),
+        (
+            "{presets: {Left: {oar_weights: {Parotis_L: 1.2}}}}",
+            "review.presets.Left.oar_weights.Parotis_L",
+            "did you mean Parotid_L",
+        ),
+        ("{presets: {Left: {oar_weight: -1}}}", "review.presets.Left.oar_weight", "greater than or equal to 0"),
+        ("{presets: {Left: {weight: 1}}}", "review.presets.Left.weight", "unknown key"),
+    ],
+)
+def test_goals_and_presets_that_nobody_could_use_are_refused(tmp_path: Path, review: str, path: str, said: str) -> None:
+    file = tmp_path / "bridge.yaml"
+    file.write_text(f"review: {review}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(file)
+    (problem,) = refused.value.problems
+    assert problem.path == path
+    assert said in problem.message
+
+
+@pytest.mark.parametrize(
     ("review", "path"),
     [
         ("{host: 0.0.0.0}", "review.tls"),

@@ -41,6 +41,17 @@ def write(dose: Dose, path: Path, bits: Literal[16, 32] = 16, identity: CaseIden
     return path
 
 
+def test_the_comment_names_the_engine_within_its_64_characters(tmp_path: Path) -> None:
+    provenance = replace(PROVENANCE, model_id="", model_sha256="", software_version="0.1.0+local.20260101")
+    path = tmp_path / "RD.dcm"
+    write_rtdose(
+        linear_dose(grid_for()), IDENTITY, provenance, plan_uid="1.2.3.3", bits=16, sop_instance_uid="1.2.3.4",
+        series_instance_uid="1.2.3.5", path=path, engine="fdp-bridge pencil beam (research)",
+    )  # fmt: skip
+    comment = pydicom.dcmread(path).DoseComment
+    assert comment == "NOT FOR CLINICAL USE; fdp-bridge pencil beam (resear v0.1.0+loca"
+
+
 @pytest.mark.parametrize("bits", [16, 32])
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("patient_position", PATIENT_POSITIONS)

@@ -26,6 +26,9 @@ from tests.shared_data import shared_dir
 
 BRIDGE_AE, TPS_AE = "FDPBRIDGE", "TPS"
 
+GEOMETRIC = {"prediction": {"model": "geometric"}}
+"""Settings of tests to which it is all one what the model says: the others take longer to load and to predict."""
+
 
 def free_port() -> int:
     """Give a port that nobody listens on."""
@@ -62,6 +65,7 @@ class Bench:
     port: int = field(default_factory=free_port)
     tps_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    _store: Store | None = None
 
     @property
     def config(self) -> Path:
@@ -100,7 +104,7 @@ class Bench:
                 [sys.executable, "-m", "bridge.cli", "serve", "--config", str(self.config)],
                 stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
-        until(self._listens, 30, "the bridge's listening")
+        until(self._listens, 120, "the bridge's listening")
 
     def _listens(self) -> bool:
         assert self.process is not None
@@ -110,12 +114,14 @@ class Bench:
 
     def kill(self) -> None:
         """Take the bridge down as a power cut would."""
+        self._close()
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
         """End the bridge as an operator would; it must end by itself and cleanly."""
+        self._close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             assert self.process.wait(timeout=20) == 0, self.log
@@ -133,23 +139,27 @@ class Bench:
         command = [sys.executable, "-m", "bridge.cli", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
+    @property
+    def store(self) -> Store:
+        """The bridge's database, open until the bridge ends: opening it for each look takes longer than looking."""
+        if self._store is None:
+            self._store = Store.in_folder(self.data)
+        return self._store
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
     def cases(self) -> list[WorklistRow]:
         """Give the bridge's worklist."""
-        store = Store.in_folder(self.data)
-        try:
-            return list(worklist(store))
-        finally:
-            store.close()
+        return list(worklist(self.store))
 
     def audited(self, action: str) -> int:
         """Count the events of one kind in the audit trail, whose chain must hold."""
-        store = Store.in_folder(self.data)
-        try:
-            with store.transaction() as session:
-                verify(session)
-                return len(list(session.scalars(select(AuditRow).where(AuditRow.action == action))))
-        finally:
-            store.close()
+        with self.store.transaction() as session:
+            verify(session)
+            return len(list(session.scalars(select(AuditRow).where(AuditRow.action == action))))
 
     def only_case(self) -> WorklistRow:
         """Give the one case there is."""

@@ -54,7 +54,7 @@ def by_dicom(study: Path) -> Anatomy:
     return anatomy_of(case, 2.5)[0]
 
 
-@pytest.mark.parametrize("options", [(), ("--upsample", "4")], ids=["128", "512"])
+@pytest.mark.parametrize("options", [(), pytest.param(("--upsample", "4"), marks=pytest.mark.slow)], ids=["128", "512"])
 def test_a_patient_gets_the_same_dose_by_dicom(
     fdp: DosePredictor, patient: OpenKbpPatient, dose: Dose, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

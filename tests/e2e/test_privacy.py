@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.e2e.bench import Bench, copy_into, tps, until
+from tests.e2e.bench import GEOMETRIC, Bench, copy_into, tps, until
 from tests.phantom import edit, write_small_phantom
 
 SECRETS = (b"secretname", b"secret-id", b"19501231", b"secretdoctor", b"secretaccession")
@@ -29,6 +29,7 @@ def test_no_patient_data_in_database_log_or_names(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     folder = tmp_path / "incoming"
     bench.settings = {
+        **GEOMETRIC,
         "watched_folder": {"path": str(folder), "stable_s": 0.3, "give_up_s": 1},
         "logging": {"level": "debug"},
     }

@@ -13,7 +13,7 @@ from pydicom.uid import UID, MRImageStorage
 
 from bridge.dicom.phantom import PhantomCase
 from bridge.workflow.worklist import WorklistRow
-from tests.e2e.bench import Bench, until
+from tests.e2e.bench import GEOMETRIC, Bench, until
 from tests.phantom import STRUCTURES, edit, write_plan_for, write_small_phantom
 
 pytestmark = pytest.mark.timeout(120)
@@ -24,6 +24,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One bridge for all refusals: none of them may disturb the next."""
     folder = tmp_path_factory.mktemp("refusals")
     settings: dict[str, object] = {
+        **GEOMETRIC,
         "watched_folder": {"path": str(folder / "incoming"), "stable_s": 0.3, "give_up_s": 1.0},
         "completeness": {"quiet_s": 0.3},
     }

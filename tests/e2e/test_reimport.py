@@ -9,9 +9,8 @@ import pytest
 from bridge.workflow import jobs
 from bridge.workflow.instances import paths_of
 from bridge.workflow.optimize import plan_files
-from bridge.workflow.store import Store
 from config.load import load_settings
-from tests.e2e.bench import Bench, tps, until
+from tests.e2e.bench import GEOMETRIC, Bench, tps, until
 from tests.esapi_stub.fake_engine import FakeEngine
 from tests.phantom import write_small_phantom
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_an_optimized_dose_finds_its_case_and_is_compared(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {"prescription": {"fractions": 30}, "prediction": {"model": "geometric"}})
+    bench = Bench(tmp_path, {**GEOMETRIC, "prescription": {"fractions": 30}})
     patient = sorted(write_small_phantom(tmp_path / "patient").paths)
     with tps(bench):
         try:
@@ -44,11 +43,9 @@ def test_an_optimized_dose_finds_its_case_and_is_compared(tmp_path: Path) -> Non
 
 def optimize(bench: Bench, out: Path) -> None:
     """Plan from the bridge's own copies of the files, for the objectives that it extracted."""
-    store = Store.in_folder(bench.data)
-    with store.transaction() as session:
+    with bench.store.transaction() as session:
         done = jobs.last_done(session, bench.only_case().case_id)
         assert done is not None
         paths = paths_of(session, done[0].inputs)
-    store.close()
     (results,) = (bench.data / "cases" / bench.only_case().case_id).iterdir()
     plan_files(paths, results / "objectives.json", FakeEngine(), out, load_settings(bench.config))

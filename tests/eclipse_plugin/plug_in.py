@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bridge.rt.arrays import FloatArray
 from bridge.rt.structure import Structure
 from tests.solids import FRAME
 from tests.tps.objective_sets import SET_UID, structures
@@ -89,6 +92,7 @@ def world() -> dict[str, Any]:
         "plan": plan(),
         "writable": True,
         "folder": None,
+        "removed_while_asked": [],
         "runs": [["Yes"]],
     }
 
@@ -108,10 +112,18 @@ def plan(**changes: Any) -> dict[str, Any]:
 
 
 def structure_set(drawn: Sequence[Structure], uid: str = SET_UID, frame: str = FRAME) -> dict[str, Any]:
-    """The same boxes as the bridge has."""
+    """The same structures as the bridge has, as boxes."""
     return {"id": "CT", "uid": uid, "frame_of_reference": frame, "structures": [_box(one) for one in drawn]}
 
 
 def _box(drawn: Structure) -> dict[str, Any]:
-    low, high = (None, None) if drawn.is_empty else (corner.tolist() for corner in drawn.bounds_mm())
+    """A box around the same middle and of the same volume: that of a box is the box itself."""
+    low, high = (None, None) if drawn.is_empty else (corner.tolist() for corner in _corners_mm(drawn))
     return {"number": drawn.number, "id": drawn.name, "type": DICOM_TYPES[drawn.kind], "low": low, "high": high}
+
+
+def _corners_mm(drawn: Structure) -> tuple[FloatArray, FloatArray]:
+    low, high = drawn.bounds_mm()
+    part = 1000.0 * drawn.volume_cc / float(np.prod(high - low))
+    half = (high - low) / 2.0 * round(part ** (1.0 / 3.0), 9)
+    return (low + high) / 2.0 - half, (low + high) / 2.0 + half

@@ -18,7 +18,7 @@ from bridge.rt.volume import Dose
 from bridge.workflow.predict import prepared_case
 from bridge.workflow.store import Store
 from config.load import load_settings
-from tests.e2e.bench import Bench, until
+from tests.e2e.bench import GEOMETRIC, Bench, until
 from tests.eclipse_plugin.plug_in import PlugIn, plan, structure_set
 from tests.phantom import PROVENANCE, write_small_phantom
 from tests.tps.objective_sets import asked, mean
@@ -35,7 +35,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(
         tmp_path,
         {
-            "prediction": {"model": "geometric"},
+            **GEOMETRIC,
             "prescription": {"fractions": 30},
             "release": {"predicted_dose": "after_approval"},
             "destinations": [],
@@ -69,7 +69,10 @@ def test_what_the_plug_in_answers_to_an_approved_case_stands_in_the_audit_trail(
     assert len(result["objectives"]) == 2
     for _ in range(2):
         room.answers.take_in()
-    assert room.state() == ("delivered", "objectives to Eclipse: applied 2 of 2 objectives to plan 2.25.7")
+    assert room.state() == (
+        "delivered",
+        "objectives to the folder for Eclipse: applied 2 of 2 objectives to plan 2.25.7",
+    )
     said = room.events("eclipse-refused", "eclipse-applied", "receipt-refused")
     assert [event.action for event in said] == ["eclipse-refused", "eclipse-applied"]
     assert said[1].detail["taken_by"].startswith("eclipse plug-in ")
@@ -112,7 +115,7 @@ def test_approved_objectives_reach_a_plan_and_the_receipt_and_the_dose_come_back
     bench.kill()
     share.mkdir()
     bench.start()
-    assert bench.wait_for("delivered", 60).reason == "objectives to Eclipse: no answer yet"
+    assert bench.wait_for("delivered", 60).reason == "objectives to the folder for Eclipse: no answer yet"
     assert [path.name[:11] for path in share.iterdir()] == ["objectives-"]
 
     case = prepared_case(patient, load_settings(bench.config))
@@ -123,7 +126,10 @@ def test_approved_objectives_reach_a_plan_and_the_receipt_and_the_dose_come_back
     until(lambda: "applied" in bench.only_case().reason, 20, "the receipt's coming back")
     taken = len(json.loads(objectives.read_bytes())["objectives"])
     assert len(result["objectives"]) == taken > 0
-    assert bench.only_case().reason == f"objectives to Eclipse: applied {taken} of {taken} objectives to plan 2.25.7"
+    assert (
+        bench.only_case().reason
+        == f"objectives to the folder for Eclipse: applied {taken} of {taken} objectives to plan 2.25.7"
+    )
     bench.kill()
     bench.start()
     time.sleep(3.0)  # longer than the folder is left alone

@@ -14,7 +14,7 @@ from bridge.tps.eclipse import EclipseFolder
 from bridge.tps.esapi_port import EsapiPort, apply_to_esapi
 from bridge.tps.receipt import Receipt
 from objective_extraction.objective_set import DerivedStructure, ObjectiveSet
-from objective_extraction.objectives import NormalTissueObjective
+from objective_extraction.objectives import NormalTissueObjective, Objective
 from tests.eclipse_plugin.plug_in import PlugIn, plan, structure_set
 from tests.tps.objective_sets import PROVENANCE, asked, extracted, geud, line, mean, point, structures
 from tests.tps.worlds import give_dose, plan_on
@@ -123,7 +123,11 @@ def test_the_normal_tissue_objective_arrives(
 
 def test_nothing_changes_before_the_planner_says_yes_to_the_preview(plug_in: PlugIn, tmp_path: Path) -> None:
     objectives = replace(
-        every_kind(NormalTissueObjective(100.0)), findings=(Finding("hot-spot", "warning", "D0.03cc is 81 Gy.", {}),)
+        every_kind(NormalTissueObjective(100.0)),
+        findings=(
+            Finding("organ-low-dose", "info", "'Lens' has no objectives.", {}),
+            Finding("hot-spot", "warning", "D0.03cc is 81 Gy.", {}),
+        ),
     )
     folder = handed_over(tmp_path, objectives)
     result = plug_in.run(folder.root, runs=[["Cancel"]], plan=plan(objectives_present=2), culture="de-DE")
@@ -139,7 +143,7 @@ def test_nothing_changes_before_the_planner_says_yes_to_the_preview(plug_in: Plu
     assert "  PTV70: lower 69.3 Gy at 98 % (80); upper 74.9 Gy at 0 % (80)" in lines
     assert "  Cord: gEUD (a = 12.5) upper 39.95 Gy (60); upper line of 3 points, sampled (70)" in lines
     assert "  normal tissue objective, automatic (100)" in lines
-    assert "Note: D0.03cc is 81 Gy." in lines
+    assert lines.index("WARNING: D0.03cc is 81 Gy.") + 1 == lines.index("Note: 'Lens' has no objectives.")
     assert [objective["dose"] for objective in result["objectives"]] == [1, 2]
     assert len(result["structures"]) == len(structures())
     assert folder.receipt(objectives) is None
@@ -228,6 +232,26 @@ def test_the_newest_hand_over_is_offered_first_and_others_on_request(plug_in: Pl
     assert [objective["dose"] for objective in result["objectives"]] == [26]
     assert folder.receipt(newer) is None
     assert receipt_of(folder, older).state == "applied"
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        point(3, "Parotid links", 26.02, 50.0),
+        point(3, "Parotid links", 26.0, 50.1),
+        point(3, "Parotid links", 26.0, 50.0, "lower"),
+        point(2, "PTV56", 26.0, 50.0),
+        mean(3, "Parotid links", 26.0),
+        replace(point(3, "Parotid links", 26.0, 50.0), priority=81.0),
+    ],
+)
+def test_other_objectives_are_no_second_run(plug_in: PlugIn, tmp_path: Path, newer: Objective) -> None:
+    first, second = asked(point(3, "Parotid links", 26.0, 50.0)), asked(newer)
+    second = replace(second, provenance=replace(PROVENANCE, created_utc=datetime(2026, 2, 1, tzinfo=UTC)))
+    folder = handed_over(tmp_path, first)
+    folder.hand_over(second)
+    plug_in.run(folder.root, runs=[["No", "Yes"], ["Yes"]])
+    assert receipt_of(folder, second).state == "applied"
 
 
 SETUP = {"id": "kV", "setup": True, "arc": False}

@@ -51,6 +51,14 @@ def without(number: int) -> list[dict[str, Any]]:
     return [structure_set([s for s in structures() if s.number != number])]
 
 
+def widened(number: int, by_mm: float) -> list[dict[str, Any]]:
+    """The structure set with one box that was drawn wider on one side."""
+    world = structure_set(structures())
+    for drawn in world["structures"]:
+        drawn["high"][0] += by_mm if drawn["number"] == number else 0.0
+    return [world]
+
+
 def drawn_as(number: int, name: str) -> list[dict[str, Any]]:
     return [structure_set([replace(s, name=name) if s.number == number else s for s in structures()])]
 
@@ -72,12 +80,18 @@ def drawn_as(number: int, name: str) -> list[dict[str, Any]]:
         ("unknown-unit", {"unit": "Percent"}),
         ("no-prescription", {"plan": {"fractions": None}}),
         ("other-prescription", {"plan": {"dose_per_fraction": 1.8}}),
+        ("other-prescription", {"plan": {"dose_per_fraction": 1.9998}}),
+        ("other-prescription", {"plan": {"dose_per_fraction": 2.0002}}),
+        ("other-prescription", {"plan": {"fractions": 28, "dose_per_fraction": 2.5}}),
         ("other-prescription", {"plan": {"fractions": 70, "dose_per_fraction": 1.0}}),
         ("other-prescription", {"unit": "cGy"}),
         ("structure-missing", {"structure_sets": without(3)}),
         ("structure-missing", {"structure_sets": without(5)}),
         ("structure-renamed", {"structure_sets": drawn_as(3, "Parotis links")}),
         ("structure-empty", {"structure_sets": UNDRAWN}),
+        ("structure-changed", {"structure_sets": widened(3, 4.0)}),
+        ("structure-changed", {"structure_sets": widened(3, -4.0)}),
+        ("structure-changed", {"structure_sets": widened(5, 6.0)}),
         ("derived-name-taken", {"structure_sets": drawn_as(4, "Ring_PTV")}),
         ("derived-name-taken", {"structure_sets": drawn_as(4, "RING_ptv")}),
         ("structure-locked", {"plan": {"dose_beside": True}}),
@@ -93,6 +107,24 @@ def test_a_hand_over_that_does_not_fit_is_refused(
     _require_refusal(result, folder, code)
 
 
+def test_a_refusal_of_edited_contours_names_the_structure_and_both_volumes(
+    plug_in: PlugIn, folder: EclipseFolder
+) -> None:
+    """The box of 20 x 20 x 60 mm is 24 mm wide now; commas of the workstation stay out of it."""
+    result = plug_in.run(folder.root, structure_sets=widened(3, 4.0), culture="de-DE")
+    (told,) = result["runs"][0]["told"]
+    assert "ROI 3 (Parotid links) has 28.80 cc in the plan's structure set" in told
+    assert "were made for 24.00 cc, give or take 1.69 cc" in told
+
+
+@pytest.mark.parametrize("changes", [{"structure_sets": widened(3, 1.0)}, {"structure_sets": widened(4, 8.0)}])
+def test_what_a_planning_system_may_count_otherwise_and_what_is_not_needed_is_taken(
+    plug_in: PlugIn, folder: EclipseFolder, changes: dict[str, Any]
+) -> None:
+    result = plug_in.run(folder.root, **changes)
+    assert len(result["objectives"]) == len(OBJECTIVES.objectives)
+
+
 def test_a_system_that_takes_no_changes_is_said(plug_in: PlugIn, folder: EclipseFolder) -> None:
     """No licence or no approval: only BeginModifications tells, after the planner's yes."""
     result = plug_in.run(folder.root, writable=False, plan=plan(objectives_present=1))
@@ -103,6 +135,19 @@ def test_a_system_that_takes_no_changes_is_said(plug_in: PlugIn, folder: Eclipse
     receipt = folder.receipt(OBJECTIVES)
     assert receipt is not None
     assert receipt.state == "refused"
+
+
+def test_what_the_bridge_took_back_while_the_planner_looked_at_it_is_refused(
+    plug_in: PlugIn, folder: EclipseFolder
+) -> None:
+    result = plug_in.run(
+        folder.root, plan=plan(objectives_present=1), removed_while_asked=[str(file_of(folder))], runs=[["Yes"]]
+    )
+    (told,) = result["runs"][0]["told"]
+    assert told.startswith("Nothing was changed. ")
+    assert "[withdrawn]" in told
+    assert len(result["objectives"]) == 1
+    assert len(result["structures"]) == len(structures())
 
 
 def test_changed_objectives_are_refused(plug_in: PlugIn, folder: EclipseFolder) -> None:
@@ -139,7 +184,7 @@ def test_objectives_whose_hash_was_made_anew_are_refused_by_plug_in_and_bridge(
 def test_another_version_is_refused(plug_in: PlugIn, folder: EclipseFolder) -> None:
     path = file_of(folder)
     document = json.loads(path.read_bytes())
-    path.write_text(json.dumps(document | {"version": "2.0"}), encoding="utf-8")
+    path.write_text(json.dumps(document | {"version": "1.0"}), encoding="utf-8")
     _require_refusal(plug_in.run(folder.root), folder, "objectives-version")
 
 
@@ -231,8 +276,18 @@ def test_what_is_not_for_the_open_structure_set_is_not_offered(plug_in: PlugIn, 
     request = {"structure_sets": [structure_set(structures(), OTHER_UID)], "plan": plan(structure_set=OTHER_UID)}
     result = plug_in.run(folder.root, **request)
     assert result["runs"] == [{"asked": [], "told": [result["runs"][0]["told"][0]]}]
-    assert "There are no objectives for the structure set CT (2.25.1001)" in result["runs"][0]["told"][0]
+    (told,) = result["runs"][0]["told"]
+    assert "There are no objectives for the structure set CT (2.25.1001)" in told
+    assert "1 there for other structure sets, none for this one." in told
     assert folder.receipt(OBJECTIVES) is None
+
+
+def test_a_folder_that_is_not_the_bridges_is_told_from_the_wrong_patient(
+    plug_in: PlugIn, folder: EclipseFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (told,) = plug_in.run(tmp_path / "elsewhere")["runs"][0]["told"]
+    assert "no hand-overs at all are there" in told
 
 
 @pytest.mark.parametrize(

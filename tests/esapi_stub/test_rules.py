@@ -106,8 +106,12 @@ def normal_tissue(w: World, *numbers: float) -> None:
     w.plan.OptimizationSetup.AddNormalTissueObjective(*numbers)
 
 
-def prescribe(w: World, fractions: int, dose: DoseValue, percentage: float) -> None:
-    w.plan.SetPrescription(fractions, dose, percentage)
+def renamed_set(w: World, name: str) -> None:
+    w.structure_set.Id = name
+
+
+def prescribe(w: World, fractions: float, dose: DoseValue, percentage: float) -> None:
+    w.plan.SetPrescription(fractions, dose, percentage)  # type: ignore[arg-type]  # as a script may
 
 
 BREACHES: list[tuple[str, Callable[[World], object]]] = [
@@ -157,6 +161,10 @@ BREACHES: list[tuple[str, Callable[[World], object]]] = [
     ("prescription-range", lambda w: prescribe(w, 0, w.dose(2.0), 1.0)),
     ("prescription-range", lambda w: prescribe(w, 35, w.dose(0.0), 1.0)),
     ("prescription-range", lambda w: prescribe(w, 35, w.dose(2.0), 0.0)),
+    ("prescription-range", lambda w: prescribe(w, 35.5, w.dose(2.0), 1.0)),
+    ("prescription-range", lambda w: prescribe(w, math.nan, w.dose(2.0), 1.0)),
+    ("prescription-range", lambda w: prescribe(w, 35, w.dose(math.inf), 1.0)),
+    ("prescription-range", lambda w: prescribe(w, 35, w.dose(2.0), math.inf)),
     ("priority-positive", lambda w: point(w, priority=0.0)),
     ("priority-positive", lambda w: mean(w, w.dose(20.0), priority=-1.0)),
     ("priority-positive", lambda w: mean(w, w.dose(20.0), priority=math.nan)),
@@ -164,6 +172,8 @@ BREACHES: list[tuple[str, Callable[[World], object]]] = [
     ("structure-empty", lambda w: point(w, structure="NotDrawn")),
     ("structure-id-length", lambda w: named(w, "CONTROL", "S" * 17)),
     ("structure-id-length", lambda w: named(w, "CONTROL", "")),
+    ("structure-set-id-length", lambda w: renamed_set(w, "S" * 17)),
+    ("structure-set-id-length", lambda w: renamed_set(w, "")),
     (
         "structure-of-plan",
         lambda w: w.plan.OptimizationSetup.AddMeanDoseObjective(stranger(w), w.dose(20.0), 1.0),

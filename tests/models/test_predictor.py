@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.rt.errors import ModelRefusal
-from models.checks import check_prediction
+from models.checks import check_prediction, within_sliders
 from models.predictor import CheckedPredictor, Estimate
 from models.preference import NEUTRAL, Preference, preference_of
 from models.registry import load_model
@@ -128,6 +128,17 @@ def test_an_impossible_wish_is_refused_when_it_is_made(value: float) -> None:
     with pytest.raises(ModelRefusal) as refused:
         Preference("mine", oar_weights={"Larynx": value})
     assert refused.value.code == "preference-value"
+
+
+def test_for_measurements_a_wish_is_cut_to_the_card_and_what_was_cut_is_told() -> None:
+    card = able().card
+    within = Preference("mine", hi=1.05, oar_weights={"Parotid_L": 1.25})
+    assert within_sliders(card, within) == (within, ())
+    beyond = Preference("mine", hi=1.2, oar_weight=1.5, oar_weights={"Parotid_L": 0.1, "Parotid_R": 2.0})
+    kept, held = within_sliders(card, beyond)
+    assert kept == Preference("mine", hi=1.10, oar_weights={"Parotid_L": 0.5})
+    assert held == ("hi", "oar_weight", "oar_weight.Parotid_L", "oar_weight.Parotid_R")
+    able().predict(ANATOMY, kept)
 
 
 def test_named_preferences() -> None:

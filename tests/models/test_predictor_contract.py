@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.rt.errors import ModelRefusal, StructureRefusal
-from models.predictor import DosePredictor
+from models.predictor import DosePredictor, Prediction, PreparedPredictor
 from models.preference import NEUTRAL, Preference
 from models.registry import gives_dose, list_models, load_model
 from tests.models.anatomies import box_anatomy
@@ -25,15 +25,25 @@ def predictor(request: pytest.FixtureRequest) -> DosePredictor:
     return load_model(request.param)
 
 
+@pytest.fixture(scope="module")
+def prediction(predictor: DosePredictor) -> Prediction:
+    """The neutral dose: a network takes seconds for it."""
+    return predictor.predict(anatomy())
+
+
+@pytest.fixture(scope="module")
+def prepared(predictor: DosePredictor) -> PreparedPredictor:
+    return predictor.prepare(anatomy())
+
+
 def anatomy(levels: tuple[float, float] = (70.0, 56.0), beside: tuple[slice, slice, slice] = BESIDE, **changes):
     targets = {"PTV_7000": (levels[0], MIDDLE), "PTV_5600": (levels[1], beside)}
     given = {"shape": SHAPE, "spacing_mm": (3.0, 3.0, 3.0), "organs": {"SpinalCord": CORD}} | changes
     return box_anatomy(targets, **given)
 
 
-def test_the_dose_lies_on_the_anatomy_and_in_the_body(predictor: DosePredictor) -> None:
+def test_the_dose_lies_on_the_anatomy_and_in_the_body(prediction: Prediction) -> None:
     case = anatomy()
-    prediction = predictor.predict(case)
     assert prediction.dose.grid.matches(case.grid)
     assert prediction.dose.values[case.body.values < 0.5].max() == 0.0
     means = {
@@ -43,21 +53,22 @@ def test_the_dose_lies_on_the_anatomy_and_in_the_body(predictor: DosePredictor) 
     assert means["PTV_5600"] == pytest.approx(58.0, rel=0.1)
 
 
-def test_a_prediction_says_where_it_comes_from(predictor: DosePredictor) -> None:
-    prediction = predictor.predict(anatomy())
+def test_a_prediction_says_where_it_comes_from(predictor: DosePredictor, prediction: Prediction) -> None:
     assert (prediction.model_id, prediction.model_sha256) == (predictor.card.id, predictor.sha256)
     assert len(prediction.model_sha256) == 64
     assert prediction.preference == NEUTRAL
 
 
-def test_the_same_case_gets_the_same_dose(predictor: DosePredictor) -> None:
-    first, second = (predictor.predict(anatomy()).dose.values for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+def test_the_same_case_gets_the_same_dose_at_once_and_once_it_is_prepared(
+    predictor: DosePredictor, prediction: Prediction, prepared: PreparedPredictor
+) -> None:
+    np.testing.assert_array_equal(predictor.predict(anatomy()).dose.values, prediction.dose.values)
+    np.testing.assert_array_equal(prepared.predict().dose.values, prediction.dose.values)
 
 
-def test_it_travels_to_another_process(predictor: DosePredictor) -> None:
+def test_it_travels_to_another_process(predictor: DosePredictor, prediction: Prediction) -> None:
     copy = pickle.loads(pickle.dumps(predictor))  # noqa: S301 - our own bytes, as an executor sends them
-    np.testing.assert_array_equal(copy.predict(anatomy()).dose.values, predictor.predict(anatomy()).dose.values)
+    np.testing.assert_array_equal(copy.predict(anatomy()).dose.values, prediction.dose.values)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +80,12 @@ def test_it_travels_to_another_process(predictor: DosePredictor) -> None:
         Preference("own", oar_weights={"NoSuchOrgan": 1.0}),
     ],
 )
-def test_a_preference_is_honoured_or_refused(predictor: DosePredictor, preference: Preference) -> None:
+def test_a_preference_is_honoured_or_refused(
+    predictor: DosePredictor, prepared: PreparedPredictor, preference: Preference
+) -> None:
     unsupported = set(preference.as_dict()) - set(predictor.card.preferences.names())
     if not unsupported:
-        honoured = predictor.predict(anatomy(), preference)
-        assert honoured.preference == preference
+        assert prepared.predict(preference).preference == preference
         return
     with pytest.raises(ModelRefusal) as refused:
         predictor.predict(anatomy(), preference)

@@ -66,11 +66,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def measured(model: Obedient, data: Path, n: int = 1) -> dict[str, SliderResult]:
+WIDE = Preferences(
+    hi=(0.01, 0.5), hi_definition="hi_icru83", oar_weight=(0.5, 2.0), oar_weights=dict.fromkeys(ORGANS, (0.5, 2.0))
+)
+
+
+def measured(model: Obedient, data: Path, n: int = 1, preferences: Preferences = WIDE) -> dict[str, SliderResult]:
     card = load_model("geometric").card
-    preferences = Preferences(
-        hi=(0.01, 0.5), hi_definition="hi_icru83", oar_weight=(0.5, 2.0), oar_weights=dict.fromkeys(ORGANS, (0.5, 2.0))
-    )
     predictor = CheckedPredictor(card.model_copy(update={"preferences": preferences}), "0" * 64, model)
     return {result.slider: result for result in measure_sliders(predictor, data, n)}
 
@@ -106,6 +108,22 @@ def test_nobody_is_asked_to_be_more_homogeneous_than_any_plan(data: Path) -> Non
     """From an index of 0.03, 0.02 is as far down as is asked; the card takes no less than 0.01."""
     achieved = measured(Obedient(neutral_hi=0.03), data)["hi"].achieved
     assert achieved == pytest.approx((-0.01, -0.01, 0.0, 0.03, 0.06), abs=2e-3)
+
+
+def test_sliders_are_moved_as_far_as_the_model_takes_them(data: Path) -> None:
+    """A model of labelled plans takes what its plans reached, and that may be little, or nothing for an organ."""
+    narrow = Preferences(
+        hi=(0.09, 0.12),
+        hi_definition="hi_icru83",
+        oar_weight=(0.95, 1.2),
+        oar_weights={"Parotid_L": (0.85, 1.2), "SpinalCord": (1.0, 1.1)},
+    )
+    results = measured(Obedient(), data, preferences=narrow)
+    assert set(results) == {"hi", "oar_weight>Parotid_L", "oar_weight>SpinalCord", "oar_weight.Parotid_L"}
+    assert results["oar_weight>SpinalCord"].settings == (1.0, 1.15)
+    assert results["oar_weight.Parotid_L"].settings == (0.9, 1.0, 1.15)
+    assert results["oar_weight.Parotid_L"].achieved == pytest.approx([1 / 0.9, 1.0, 1 / 1.15], rel=1e-3)
+    assert results["hi"].achieved == pytest.approx((-0.01, -0.01, 0.0, 0.02, 0.02), abs=2e-3)
 
 
 @pytest.mark.parametrize(("organ_gy", "there"), [(0.9, False), (1.1, True)])

@@ -9,6 +9,7 @@ import pytest
 from bridge.node.part10 import IMPLEMENTATION_CLASS_UID, is_valid_uid, read_meta, write_meta
 from bridge.rt.errors import DicomRefusal
 from tests.node.objects import ct, encoded, written
+from tests.phantom import write_small_phantom
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -38,6 +39,16 @@ def test_what_pydicom_writes_is_read(tmp_path: Path) -> None:
     assert (meta.sop_class_uid, meta.sop_instance_uid) == (image.SOPClassUID, image.SOPInstanceUID)
     assert meta.transfer_syntax_uid == EXPLICIT
     assert path.read_bytes()[meta.data_set_offset :] == encoded(image)
+
+
+def test_what_the_bridge_writes_has_the_same_bytes_once_a_bridge_received_it(tmp_path: Path) -> None:
+    """Objectives are bound to the bytes of their inputs, also where these were sent in between."""
+    path = write_small_phantom(tmp_path / "dicom").structure_set_path
+    with open(path, "rb") as file:
+        meta = read_meta(file)
+    written = path.read_bytes()
+    again = envelope(sop_class_uid=meta.sop_class_uid, sop_instance_uid=meta.sop_instance_uid)
+    assert written == again + written[meta.data_set_offset :]
 
 
 @pytest.mark.parametrize(

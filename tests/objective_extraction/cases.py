@@ -26,6 +26,7 @@ from objective_extraction.objectives import (
     Origin,
     PointObjective,
 )
+from objective_extraction.structure_volume import StructureVolume
 
 FRAME = "2.25.1"
 CASE = CaseReference("2.25.100", "2.25.200", FRAME)
@@ -103,16 +104,26 @@ def every_kind() -> tuple[Objective, ...]:
     )
 
 
+def volumes_of(objectives: Sequence[Objective]) -> tuple[StructureVolume, ...]:
+    """Give volumes for the structures of objectives, and for those that derived ones are made of."""
+    names = {1: "PTV_70", 5: "Parotid_L", 6: "BODY", 8: "SpinalCord"}
+    names |= {one.roi_number: one.roi_name for one in objectives if one.roi_number is not None}
+    sources = [(90 + n, name) for n, name in enumerate(("PTV_70", "Parotid_L")) if name not in names.values()]
+    return tuple(StructureVolume(number, name, 27.25, 1.7) for number, name in (*names.items(), *sources))
+
+
 def objective_set(objectives: Sequence[Objective] | None = None) -> ObjectiveSet:
     """A set with everything in it."""
+    objectives = every_kind() if objectives is None else tuple(objectives)
     return ObjectiveSet(
         case=CASE,
         prescription=prescription((1, "PTV_70", 70.0)),
-        objectives=every_kind() if objectives is None else tuple(objectives),
+        objectives=objectives,
         derived_structures=(
             DerivedStructure("Parotid_L-PTV", "subtract", ("Parotid_L",), minus=("PTV_70",), margin_mm=3.0),
             DerivedStructure("Ring_PTV", "ring", ("PTV_70",), within="BODY", inner_mm=3.0, outer_mm=30.0),
         ),
+        structure_volumes=volumes_of(objectives),
         dose_source="predicted",
         dvh_policy=DvhPolicy(),
         provenance=PROVENANCE,
@@ -122,4 +133,7 @@ def objective_set(objectives: Sequence[Objective] | None = None) -> ObjectiveSet
 
 
 def changed(given: ObjectiveSet, **changes: object) -> ObjectiveSet:
+    """The same set otherwise, with volumes of the structures that it then has objectives for."""
+    if "objectives" in changes:
+        changes = {"structure_volumes": volumes_of(changes["objectives"])} | changes  # type: ignore[arg-type]
     return replace(given, **changes)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ def test_objectives_that_nobody_approved_have_no_approval(tmp_path: Path) -> Non
 
 
 def test_an_approval_of_other_objectives_is_neither_written_nor_read() -> None:
-    other = changed(GIVEN, dose_source="clinical")
+    other = changed(GIVEN, dose_source="given")
     with pytest.raises(ApprovalRefusal) as refused:
         objective_set_to_json(other, APPROVAL)
     assert refused.value.code == "approval-of-other-objectives"

@@ -20,7 +20,10 @@ from tests.objective_extraction.cases import every_kind, point
         ([("lower", 70.0, 95.0), ("upper", 70.0, 5.0)], ["target-window-narrow"]),
         ([("lower", 70.0, 95.0), ("upper", 69.0, 5.0)], ["objectives-contradict"]),
         ([("lower", 70.0, 5.0), ("upper", 60.0, 95.0)], []),
-        ([("lower", 70.0, 50.0), ("upper", 69.0, 50.0)], []),
+        ([("lower", 70.0, 50.0), ("upper", 75.0, 50.0)], []),
+        ([("lower", 70.0, 50.0), ("upper", 69.0, 50.0)], ["objectives-contradict"]),
+        ([("lower", 70.0, 50.0), ("upper", 70.0, 50.0)], ["objectives-contradict"]),
+        ([("upper", 90.0, 0.0), ("lower", 70.0, 50.0), ("upper", 70.0, 50.0)], ["objectives-contradict"]),
     ],
 )
 def test_a_dvh_never_rises(asked: list[tuple[str, float, float]], codes: list[str]) -> None:

@@ -97,7 +97,9 @@ def test_each_structure_is_there_once_with_its_type_and_colour() -> None:
 
 def test_a_part_of_a_target_is_a_target() -> None:
     given = objective_set()
-    recipe = type(given.derived_structures[0])("PTV_70-PTV", "subtract", ("PTV_70",), minus=("Larynx",), margin_mm=0.0)
+    recipe = type(given.derived_structures[0])(
+        "PTV_70-PTV", "subtract", ("PTV_70",), minus=("Parotid_L",), margin_mm=0.0
+    )
     root = root_of(objectives=(point("PTV_70-PTV", "upper", 73.5, 5.0, number=None),), derived_structures=(recipe,))
     assert root.findtext(".//VolumeType") == "PTV"
 
@@ -111,7 +113,7 @@ def test_the_preview_says_what_it_is_and_when_in_english() -> None:
     preview = root_of().find("Preview")
     assert preview is not None
     assert preview.attrib["Description"] == (
-        f"PREDICTED - NOT FOR CLINICAL USE - {objective_set().sha256[:12]}. Make first: Parotid_L-PTV, Ring_PTV."
+        f"PREDICTED DOSE - NOT FOR CLINICAL USE - {objective_set().sha256[:12]}. Make first: Parotid_L-PTV, Ring_PTV."
     )
     assert preview.attrib["LastModified"] == " March 02 2026 09:30:00:000"
     assert preview.attrib["ApprovalHistory"] == "fdp-bridge Created [ March 02 2026 09:30:00:000 ]"
@@ -121,7 +123,9 @@ def test_the_preview_says_what_it_is_and_when_in_english() -> None:
 def test_a_long_list_of_derived_structures_is_counted() -> None:
     given = objective_set()
     kind = type(given.derived_structures[0])
-    many = tuple(kind(f"Constrictor_-{n:03}", "subtract", ("A",), minus=("B",), margin_mm=0.0) for n in range(40))
+    many = tuple(
+        kind(f"Constrictor_-{n:03}", "subtract", ("PTV_70",), minus=("Parotid_L",), margin_mm=0.0) for n in range(40)
+    )
     preview = root_of(derived_structures=(*given.derived_structures, *many)).find("Preview")
     assert preview is not None
     assert preview.attrib["Description"].endswith("Make first: the 42 derived structures of objectives.json.")

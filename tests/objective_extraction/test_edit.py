@@ -114,3 +114,31 @@ def test_a_shared_name_of_a_new_row_does_not_make_two_structures() -> None:
     with pytest.raises(Refusal) as error:
         edited(BEFORE, [*ALL, NewRow("mean", "Parotid_L", 5.0, 20.0)], {"Parotid_L": 9})
     assert error.value.code == "roi-name-conflict"
+
+
+@pytest.mark.parametrize(
+    ("row", "dose_gy", "warned"),
+    [
+        (1, 77.1, "allows more than 110 % of the highest prescription, 70 Gy"),
+        (1, 76.9, None),
+        (0, 66.4, "asks for less than 95 % of the 70 Gy"),
+        (0, 66.6, None),
+        (2, 77.1, "allows more than 110 % of the highest prescription, 70 Gy"),
+        (2, 76.9, None),
+    ],
+)
+def test_a_number_that_is_rarely_meant_is_a_warning(row: int, dose_gy: float, warned: str | None) -> None:
+    rows = [*ALL[:row], ChangedRow(row, dose_gy=dose_gy), *ALL[row + 1 :]]
+    after, _ = edited(BEFORE, rows, NUMBERS)
+    told = [finding.message for finding in after.findings if finding.code == "objective-unusual"]
+    assert len(told) == (warned is not None)
+    assert warned is None or warned in told[0]
+    again, _ = edited(after, ALL, NUMBERS)
+    assert again.findings == after.findings
+
+
+def test_an_upper_row_below_a_lower_one_at_the_same_volume_is_a_warning_that_names_both() -> None:
+    after, _ = edited(BEFORE, [*ALL, NewRow("point", "PTV_70", 40.0, 60.0, volume_percent=98.0)], NUMBERS)
+    (told,) = [finding for finding in after.findings if finding.code == "objectives-contradict"]
+    assert told.severity == "warning"
+    assert "'PTV_70' is asked for at least 70.5 Gy at 98 % and for at most 60 Gy at 98 %" in told.message

@@ -37,6 +37,7 @@ from objective_extraction.objectives import (
     Origin,
     PointObjective,
 )
+from objective_extraction.structure_volume import StructureVolume
 from tests.objective_extraction.cases import changed, every_kind, objective_set, point, prescription
 
 TEXT = objective_set_to_json(objective_set())
@@ -98,7 +99,10 @@ def objective_sets(draw: st.DrawFn) -> ObjectiveSet:
                 derived, "subtract", (roi_names[0],), minus=(roi_names[1],), margin_mm=draw(st.floats(0.0, 50.0))
             ),
         ),
-        dose_source=draw(st.sampled_from(["predicted", "clinical", "reimported"])),
+        structure_volumes=tuple(
+            StructureVolume(*roi, draw(st.floats(0.0, 5000.0)), draw(st.floats(0.0, 100.0))) for roi in rois
+        ),
+        dose_source=draw(st.sampled_from(["predicted", "optimized", "given"])),
         dvh_policy=DvhPolicy(draw(st.sampled_from(["none", "half_slice"])), draw(st.none() | st.floats(0.1, 5.0))),
         provenance=Provenance(
             "1.0", draw(texts), "", "b" * 64, {"1.2.3": "c" * 64},

@@ -39,7 +39,7 @@ def extracted(
         dose or ramp_dose(),
         dvhs,
         case=CASE,
-        dose_source="clinical",
+        dose_source="given",
         settings=settings or ExtractionSettings(),
         policy=DvhPolicy(),
         provenance=PROVENANCE,
@@ -308,7 +308,7 @@ def test_a_dose_of_another_frame_of_reference_is_refused() -> None:
 
 def test_the_set_carries_what_it_was_made_from() -> None:
     given = extracted([PTV], [PTV_DVH])
-    assert (given.case, given.dose_source, given.provenance, given.prescription) == (CASE, "clinical", PROVENANCE, RX)
+    assert (given.case, given.dose_source, given.provenance, given.prescription) == (CASE, "given", PROVENANCE, RX)
 
 
 def test_extraction_is_repeatable() -> None:

@@ -84,10 +84,12 @@ def _set(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
         _set("objectives", 2, "dose_gy", to=23.5),
         _set("prescription", "fractions", to=30),
         _set("case", "structure_set_uid", to="2.25.101"),
-        _set("dose_source", to="clinical"),
+        _set("dose_source", to="given"),
         _set("findings", to=[]),
         _set("derived_structures", 0, "margin_mm", to=2),
         _set("provenance", "model_sha256", to="d" * 64),
+        _set("structure_volumes", 0, "volume_cc", to=27.5),
+        _set("structure_volumes", 0, "tolerance_cc", to=17),
         _set("sha256", to="0" * 64),
     ],
 )
@@ -96,6 +98,7 @@ def test_any_change_after_writing_is_refused(change: Callable[[dict[str, Any]], 
     change(document)
     if document["objectives"][0]["roi_name"] == "PTV_71":
         document["objectives"][1]["roi_name"] = document["prescription"]["levels"][0]["roi_name"] = "PTV_71"
+        document["structure_volumes"][0]["roi_name"] = "PTV_71"
         document["derived_structures"] = []
         document["objectives"].pop()
     with pytest.raises(ApprovalRefusal) as refused:
@@ -135,6 +138,13 @@ def test_a_missing_key_is_named() -> None:
     document = {key: value for key, value in DOCUMENT.items() if key != "dvh_policy"}
     with pytest.raises(Refusal, match="dvh_policy"):
         objective_set_from_json(json.dumps(document))
+
+
+def test_another_file_of_the_bridge_is_no_objective_set() -> None:
+    """It has a version too, which says nothing about objectives."""
+    with pytest.raises(Refusal, match=r"'fdp-bridge-result'\. Name the objectives\.json") as refused:
+        objective_set_from_json(json.dumps({"format": "fdp-bridge-result", "version": 1}))
+    assert refused.value.code == "objectives-json"
 
 
 def test_another_version_is_not_guessed_at() -> None:

@@ -22,7 +22,7 @@ def test_the_hash_is_of_the_content_and_of_all_of_it() -> None:
     given = objective_set()
     assert given.sha256 == objective_set().sha256
     others = [
-        changed(given, dose_source="clinical"),
+        changed(given, dose_source="given"),
         changed(given, normal_tissue=None),
         changed(given, findings=()),
         changed(given, objectives=given.objectives[::-1]),

@@ -196,10 +196,18 @@ class TestTargetLower:
         made = target_lower(TARGET, ramp_dvh(1, "PTV_70", 20.0, 30.0), LEVEL, settings)
         assert asked(made) == [(96.0, 66.5), (95.0, 70.0)]
 
-    def test_the_sentence_tells_the_dose_and_the_floor(self) -> None:
-        made = target_lower(TARGET, ramp_dvh(1, "PTV_70", 66.0, 76.0), LEVEL, DEFAULT)
-        assert made[0].origin.sentence == "D98% is 66.20 Gy; asked for 66.50 Gy, at least 95 % of the prescription."
-        assert made[0].origin.predicted_gy == pytest.approx(66.2)
+    @pytest.mark.parametrize(
+        ("low", "sentence"),
+        [
+            (66.0, "66.20 Gy; asked for 66.50 Gy, which is 95 % of the prescription and the least that is asked."),
+            (68.11, "68.31 Gy; asked for as much, being above the least of 66.50 Gy, 95 % of the prescription."),
+            (71.0, "71.20 Gy; asked for 70.00 Gy, the prescription, as more buys nothing."),
+        ],
+    )
+    def test_the_sentence_names_the_rule_that_gives_the_dose(self, low: float, sentence: str) -> None:
+        made = target_lower(TARGET, ramp_dvh(1, "PTV_70", low, low + 10.0), LEVEL, DEFAULT)
+        assert made[0].origin.sentence == f"D98% is {sentence}"
+        assert made[0].origin.predicted_gy == pytest.approx(low + 0.2)
 
 
 class TestTargetUpper:
@@ -229,8 +237,21 @@ class TestTargetUpper:
         hot = target_upper(TARGET, ramp_dvh(2, "PTV_56", 80.0, 90.0, volume_cc=1000.0), level, 70.0, DEFAULT)
         assert asked(hot) == [(0.0, 77.0), (2.0, 74.9), (5.0, 73.5)]
         assert hot[1].origin.sentence == (
-            "D2% is 89.80 Gy; the settings allow 74.90 Gy, 107 % of the next higher level of 70 Gy."
+            "D2% is 89.80 Gy; asked for the most that is allowed, 74.90 Gy, 107 % of the next higher level of 70 Gy."
         )
+
+    @pytest.mark.parametrize(
+        ("high", "sentence"),
+        [
+            (72.0, "72.00 Gy; asked for 72.10 Gy, 103 % of the prescription, for the optimizer's room."),
+            (74.0, "74.00 Gy; asked for as much, within the allowed 77.00 Gy, 110 % of the prescription."),
+            (78.0, "78.00 Gy; asked for the most that is allowed, 77.00 Gy, 110 % of the prescription."),
+        ],
+    )
+    def test_the_sentence_names_the_rule_that_gives_the_dose(self, high: float, sentence: str) -> None:
+        dvh = ramp_dvh(1, "PTV_70", high - 10.0, high, volume_cc=1000.0)
+        made = target_upper(TARGET, dvh, LEVEL, None, DEFAULT)
+        assert made[0].origin.sentence == f"D0.03cc is {sentence}"
 
     def test_the_protocol_wins_over_the_room_left_for_the_optimizer(self) -> None:
         tight = ExtractionSettings(target_upper_limits=(TargetUpperLimit(0.0, 102.0),))

@@ -51,7 +51,7 @@ def several_lines() -> ObjectiveSet:
 
 
 def both_parotids() -> ObjectiveSet:
-    return objective_set([point(RIGHT, "upper", 30.0, 20.0, number=6), point(LEFT, "upper", 20.0, 20.0, number=5)])
+    return objective_set([point(RIGHT, "upper", 30.0, 20.0, number=9), point(LEFT, "upper", 20.0, 20.0, number=5)])
 
 
 @pytest.mark.parametrize("make", [objective_set, extracted, several_lines, both_parotids])

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.rt.dvh import Dvh, DvhPolicy
 from bridge.rt.errors import StructureRefusal
-from objective_extraction.variability.comparison import compare_methods, holm
+from objective_extraction.variability.comparison import compare_methods, holm, paired_test
 from objective_extraction.variability.definitions import organ_variability
 from objective_extraction.variability.deviation import Conditions, Deviation, Series, deviation
 
@@ -214,3 +214,16 @@ def test_conditions_that_say_nothing_are_refused() -> None:
     for name in ("source", "optimizer", "normalisation", "beside_organs"):
         with pytest.raises(StructureRefusal, match=name.replace("_", " ")):
             replace(CONDITIONS, **{name: " "})
+
+
+def test_two_columns_of_plan_quality_are_tested_like_the_others() -> None:
+    found = paired_test(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 4.0, 6.0, 4.0]))
+    assert (found.first_gy, found.second_gy) == pytest.approx((2.5, 4.0))
+    assert (found.patient_wins, found.patient_losses, found.won) == (3, 0, True)
+    assert found.p == pytest.approx(2 / 2**3)  # the equal pair does not count
+    low, high = found.difference_interval_gy
+    assert low < -1.5 < high <= 0.0
+    for other in (np.array([1.0]), np.array([1.0, 2.0])):
+        with pytest.raises(StructureRefusal) as refused:
+            paired_test(np.array([1.0]), other)
+        assert refused.value.code == "variability-too-few"

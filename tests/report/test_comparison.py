@@ -40,6 +40,9 @@ def data() -> CaseReportData:
             for one, other in zip(case.dvhs, dvhs, strict=True)
             if not other.is_empty
         },
+        maximum_gy=dose.maximum_gy,
+        made_by="an engine",
+        plan_label="Plan 1",
         dose_uid="2.25.71",
         plan_uid="2.25.72",
     )
@@ -51,7 +54,7 @@ def test_every_structure_has_both_curves_and_only_the_predicted_one_is_read_off(
     drawn = [dvh.roi_name for dvh in data.dvhs if not dvh.is_empty]
     for name in drawn:
         assert html.count(f"<title>{name}, optimized</title>") == 1
-    assert html.count('stroke-dasharray="6 4"') == len(drawn)
+    assert html.count('stroke-dasharray="6 4"') == len(drawn) + 1, "each curve, and the key"
     (source,) = re.findall(r'id="dvh-data">(.*?)</script>', html)
     assert len(re.findall(r'"\d+": \[', source)) == len(drawn)
     assert "2.25.71" in html
@@ -70,7 +73,19 @@ def test_the_banner_names_both_doses_on_screen_and_on_paper(data: CaseReportData
 def test_without_an_optimized_dose_the_report_says_nothing_of_one() -> None:
     html = render_case_report(head_and_neck())
     assert "optimized" not in html.lower().replace("optimization", "")
-    assert 'class="asked"' not in html
+
+
+def test_the_approvers_report_marks_the_objectives_and_its_plot_has_a_key() -> None:
+    case = head_and_neck()
+    html = render_case_report(case)
+    points = [row for row in case.objectives if row.volume_percent is not None]
+    assert html.partition('<g class="asked">')[2].partition("</g>")[0].count("<path") == len(points) > 0
+    assert "lower point objective" in html.partition('<g class="line-key"')[2].partition("</g>")[0]
+
+
+def test_the_plot_of_a_comparison_tells_the_lines_apart(data: CaseReportData) -> None:
+    key = render_case_report(data).partition('<g class="line-key"')[2].partition("</g>")[0]
+    assert [word for word in ("predicted", "optimized", "upper", "lower") if word not in key] == []
 
 
 def test_the_optimized_curve_lies_to_the_right_by_the_factor(data: CaseReportData) -> None:
@@ -106,8 +121,8 @@ def test_point_objectives_are_marked_where_they_are_and_point_to_what_they_ask(d
 
 
 def test_the_tables_hold_both_values_and_their_difference(data: CaseReportData) -> None:
-    targets, organs = comparison_tables(data, line_styles(data.ordered_structures, {}))
-    assert [row.cells[0] for row in targets.rows] == ["PTV70", "PTV56"]
+    targets, coverage, organs = comparison_tables(data, line_styles(data.ordered_structures, {}))
+    assert [row.cells[0] for row in targets.rows] == [row.cells[0] for row in coverage.rows] == ["PTV70", "PTV56"]
     for table in (targets, organs):
         for row in table.rows:
             if row.remark:
@@ -116,10 +131,28 @@ def test_the_tables_hold_both_values_and_their_difference(data: CaseReportData) 
             for start in range(1, len(row.cells) - 2, 3):
                 before, after, change = (float(cell) for cell in row.cells[start : start + 3])
                 assert after == pytest.approx(FACTOR * before, abs=0.02)
-                assert change == pytest.approx(after - before, abs=0.011)
+                assert change == pytest.approx(after - before, abs=1e-9), "a reader subtracts what is shown"
                 assert row.cells[start + 2][0] in "+-"
     remarks = {row.cells[0]: row.remark for row in organs.rows if row.remark}
     assert set(remarks) == {"Lung apex", "Larynx"}
+
+
+def test_the_plot_reaches_as_far_as_the_objectives(data: CaseReportData) -> None:
+    """110 % of a prescription is asked for where no curve comes."""
+    row = replace(next(row for row in data.objectives if row.operator == "upper"), dose_gy=97.0)
+    figure = dvh_figure(data.dvhs, line_styles(data.ordered_structures, {}), data.prescription, (), [(2, row)])
+    assert figure.highest_gy >= 97.0
+
+
+def test_coverage_and_homogeneity_are_compared(data: CaseReportData) -> None:
+    assert data.comparison is not None
+    _, coverage, _ = comparison_tables(data, line_styles(data.ordered_structures, {}))
+    assert [column.text for column in coverage.columns[1::3]] == ["V95%Rx", "V107%Rx", "HI ICRU83"]
+    hottest = coverage.rows[0].cells
+    before, after = data.metrics[2]["V107%Rx_%"], data.comparison.metrics[2]["V107%Rx_%"]
+    assert hottest[4:7] == (f"{before:.1f}", f"{after:.1f}", f"{round(after, 1) - round(before, 1):+.1f}")
+    # a dose that is a tenth higher everywhere is as homogeneous as before
+    assert (hottest[7], hottest[9]) == (hottest[8], "+0.000")
 
 
 def test_a_dvh_of_no_structure_is_refused(data: CaseReportData) -> None:

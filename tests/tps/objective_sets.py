@@ -25,6 +25,7 @@ from objective_extraction.objectives import (
     PointObjective,
 )
 from objective_extraction.settings import ExtractionSettings
+from objective_extraction.structure_volume import structure_volumes
 from tests.solids import FRAME, grid_around, linear_dose, prism, rectangle
 
 PLANES_MM = [float(z) for z in range(-30, 31, 3)]
@@ -110,11 +111,15 @@ def asked(
     fractions: int | None = 35,
     case: CaseReference = CASE,
 ) -> ObjectiveSet:
+    """Objectives for the boxes; one whose name is another here is called so in its structure set too."""
+    names = {objective.roi_number: objective.roi_name for objective in objectives}
+    drawn = [replace(one, name=names.get(one.number, one.name)) for one in structures()]
     return ObjectiveSet(
         case=case,
         prescription=prescription(fractions),
         objectives=objectives,
         derived_structures=tuple(derived),
+        structure_volumes=structure_volumes(drawn),
         dose_source="predicted",
         dvh_policy=DvhPolicy(),
         provenance=PROVENANCE,

@@ -246,6 +246,14 @@ def test_an_approval_of_other_objectives_is_not_handed_over(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_approval_of_other_objectives_is_refused_where_they_are_approved_already(tmp_path: Path) -> None:
+    folder = EclipseFolder(tmp_path)
+    folder.hand_over(GIVEN, APPROVAL)
+    with pytest.raises(ApprovalRefusal) as refused:
+        folder.hand_over(GIVEN, replace(APPROVAL, objectives_sha256="0" * 64))
+    assert refused.value.code == "approval-of-other-objectives"
+
+
 def test_names_of_any_length_are_handed_over_with_their_ids(tmp_path: Path) -> None:
     name = "Parotid gland superficial left"
     given = objective_set([point(name, "upper", 20.0, 20.0)])

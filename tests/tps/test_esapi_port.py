@@ -102,6 +102,15 @@ def test_derived_structures_are_those_that_the_objectives_were_read_from() -> No
     assert made["Parotid li_L-PTV"].Volume == pytest.approx(10.0 * 20.0 * 60.0 / 1000.0, rel=1e-6)
 
 
+def test_a_remainder_keeps_its_margin_from_what_is_cut_away() -> None:
+    """PTV56 goes on to 30 mm, PTV70 ends at 10 mm: with 5 mm between, 15 x 20 x 60 mm are left."""
+    recipe = DerivedStructure("Rest", "subtract", ("PTV56",), minus=("PTV70",), margin_mm=5.0)
+    with plan_on(structures()) as plan:
+        EsapiPort(plan).hand_over(asked(point(None, "Rest", 20.0, 0.0), derived=[recipe]))
+        (made,) = (structure for structure in plan.StructureSet.Structures if structure.Id == "Rest")
+    assert made.Volume == pytest.approx(18.0, rel=0.02)
+
+
 def test_a_gEUD_arrives_with_its_exponent() -> None:  # noqa: N802 - the quantity's name
     wanted = asked(geud(4, "Cord", 40.0, 12.0), geud(1, "PTV70", 69.0, -20.0, "lower"))
     with plan_on(structures()) as plan:

@@ -74,8 +74,9 @@ def test_an_objective_that_is_not_taken_is_named_and_the_others_are_planned() ->
 
 
 def test_a_plan_for_no_objective_is_refused() -> None:
-    with pytest.raises(Refusal, match="no ROI 9") as raised:
-        plan_case(boxes_in_water(), asked(point(9, "Larynx", 40.0, 5.0)), FakeEngine())
+    without_cord = [structure for structure in structures() if structure.name != "Cord"]
+    with pytest.raises(Refusal, match="no ROI 4") as raised:
+        plan_case(boxes_in_water(without_cord), asked(point(4, "Cord", 40.0, 5.0)), FakeEngine())
     assert raised.value.code == "objectives-refused"
 
 
@@ -93,6 +94,11 @@ def test_monitor_units_need_a_number_of_fractions() -> None:
         with pytest.raises(PrescriptionRefusal) as raised:
             plan_case(replace(boxes_in_water(), prescription=nowhere), unknown, FakeEngine())
         assert raised.value.code == "fractions-unknown"
+
+
+def test_the_fractions_of_the_objectives_come_before_those_of_the_case() -> None:
+    case = replace(boxes_in_water(), prescription=prescription(33))
+    assert plan_case(case, objectives(fractions=35), FakeEngine()).fractions == 35
 
 
 def test_targets_without_contours_are_refused() -> None:

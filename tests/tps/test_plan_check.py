@@ -21,9 +21,9 @@ from esapi_stub.plan import ExternalPlanSetup, set_approval_status
 from esapi_stub.values import DoseValue
 from objective_extraction.objective_set import DerivedStructure, ObjectiveSet
 from objective_extraction.objectives import NormalTissueObjective, Objective
-from tests.solids import OTHER_FRAME, empty
-from tests.tps.objective_sets import SET_UID, asked, geud, line, mean, point, structures
-from tests.tps.worlds import CGY, TYPES, Foreign, ForeignDoseUnit, ForeignDoseValue, give_dose, plan_on
+from tests.solids import OTHER_FRAME, empty, prism, rectangle
+from tests.tps.objective_sets import PLANES_MM, SET_UID, asked, geud, line, mean, point, structures
+from tests.tps.worlds import CGY, GY, TYPES, Foreign, ForeignDoseUnit, ForeignDoseValue, give_dose, plan_on
 
 RING = DerivedStructure("Ring_PTV", "ring", ("PTV70",), within="BODY", inner_mm=3.0, outer_mm=20.0)
 OBJECTIVES = asked(
@@ -59,6 +59,13 @@ def renamed(number: int, name: str) -> list[Structure]:
     return [replace(s, name=name) if s.number == number else s for s in structures()]
 
 
+def redrawn(number: int, right_mm: float) -> list[Structure]:
+    """The structures with one box that ends at another x."""
+    low, high = structures()[number - 1].bounds_mm()
+    again = prism([rectangle((low[0], right_mm), (low[1], high[1]))], PLANES_MM, number=number)
+    return [replace(s, planes=again.planes) if s.number == number else s for s in structures()]
+
+
 def drawn_too(name: str) -> list[Structure]:
     return [*structures(), replace(structures()[3], number=9, name=name)]
 
@@ -80,11 +87,15 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[ExternalPlanSetup], None]]
     "another frame of reference": ("other-frame-of-reference", {"frame": OTHER_FRAME}, nothing),
     "an approved plan": ("plan-approved", {}, approve),
     "no prescription": ("no-prescription", {"fractions": None}, nothing),
-    "other fractions": ("other-prescription", {"fractions": 30}, nothing),
+    "fewer fractions": ("other-prescription", {"fractions": 30}, nothing),
+    "more fractions": ("other-prescription", {"fractions": 40}, nothing),
     "a missing structure": ("structure-missing", {"drawn": without(3)}, nothing),
     "a missing source of a derived structure": ("structure-missing", {"drawn": without(5)}, nothing),
     "another name": ("structure-renamed", {"drawn": renamed(3, "Parotis links")}, nothing),
     "no contours": ("structure-empty", {"drawn": [*without(3), empty(3, "Parotid links")]}, nothing),
+    "contours drawn wider": ("structure-changed", {"drawn": redrawn(3, 44.0)}, nothing),
+    "contours drawn narrower": ("structure-changed", {"drawn": redrawn(3, 36.0)}, nothing),
+    "a source of a derived structure drawn anew": ("structure-changed", {"drawn": redrawn(5, 50.0)}, nothing),
     "a derived name that is drawn": ("derived-name-taken", {"drawn": drawn_too("Ring_PTV")}, nothing),
     "the same in other case": ("derived-name-taken", {"drawn": drawn_too("RING_ptv")}, nothing),
     "a dose of another plan": ("structure-locked", {}, plan_with_dose_beside),
@@ -121,10 +132,32 @@ def test_a_plan_on_another_structure_set_of_the_patient_is_refused(port: HandOve
 
 
 @both
-def test_another_total_dose_is_refused(port: HandOver) -> None:
-    with plan_on(structures()) as plan:
-        plan.SetPrescription(35, DoseValue(1.8, DoseValue.DoseUnit.Gy), 1.0)
+@pytest.mark.parametrize("unit", [GY, CGY])
+@pytest.mark.parametrize("fraction_gy", [1.8, 1.9998, 2.0002, 200.0, 0.02])
+def test_another_total_dose_is_refused(port: HandOver, unit: DoseValue.DoseUnit, fraction_gy: float) -> None:
+    """Also one that is 0.007 Gy off, or off by cGy taken for Gy."""
+    with plan_on(structures(), unit) as plan:
+        plan.SetPrescription(35, DoseValue(fraction_gy * (100.0 if unit is CGY else 1.0), unit), 1.0)
         require_refusal(port(OBJECTIVES, plan), "other-prescription")
+
+
+@both
+def test_a_refusal_of_edited_contours_names_the_structure_and_both_volumes(port: HandOver) -> None:
+    """The box of 20 x 20 x 60 mm is 24 mm wide now."""
+    with plan_on(redrawn(3, 44.0)) as plan:
+        receipt = port(OBJECTIVES, plan)
+    assert "ROI 3 (Parotid links) has 28.80 cc in the plan's structure set" in receipt.reason
+    assert "were made for 24.00 cc, give or take 1.69 cc" in receipt.reason
+
+
+@both
+@pytest.mark.parametrize("drawn", [redrawn(3, 41.0), redrawn(2, 40.0)], ids=["within tolerance", "not needed"])
+def test_what_a_planning_system_may_count_otherwise_and_what_is_not_needed_is_taken(
+    port: HandOver, drawn: list[Structure]
+) -> None:
+    with plan_on(drawn) as plan:
+        receipt = port(OBJECTIVES, plan)
+    assert (receipt.state, receipt.refused) == ("applied", ())
 
 
 def test_a_unit_that_is_neither_gy_nor_cgy_is_refused() -> None:
@@ -177,6 +210,7 @@ def asked_otherwise(position: int, objective: Objective) -> ObjectiveSet:
         asked_otherwise(0, point(1, "PTV70", 69.6, 98.0, "lower")),
         asked_otherwise(0, point(1, "PTV70", 69.5, 97.0, "lower")),
         asked_otherwise(0, point(1, "PTV70", 69.5, 98.0)),
+        asked_otherwise(0, replace(OBJECTIVES.objectives[0], priority=81.0)),
         asked_otherwise(0, point(2, "PTV56", 69.5, 98.0, "lower")),
         asked_otherwise(1, geud(3, "Parotid links", 26.0, 1.0)),
         asked_otherwise(2, geud(4, "Cord", 40.0, 11.0)),

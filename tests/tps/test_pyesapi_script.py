@@ -6,6 +6,7 @@ import errno
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from bridge.rt.errors import StorageFailure
+from bridge.rt.findings import Finding
 from bridge.tps import pyesapi_script
 from bridge.tps.eclipse import OBJECTIVES_FILE, REFUSAL_FILE, EclipseFolder
 from bridge.tps.esapi_port import apply_to_esapi
@@ -77,6 +79,13 @@ def test_the_preview_says_which_structures_it_would_replace() -> None:
     assert f"Will make {RING}" in before
     assert f"Will replace the contours of {RING}" in after
     assert f"Will make {REST}" in after
+
+
+def test_the_preview_says_warnings_before_notes() -> None:
+    told = (Finding("organ-low-dose", "info", "'Lens' has no objectives.", {}), Finding("x", "warning", "Hot.", {}))
+    with plan_on(structures()) as plan:
+        lines = preview(replace(OBJECTIVES, findings=told), None, plan).splitlines()
+    assert lines[-2:] == ["WARNING: Hot.", "Note: 'Lens' has no objectives."]
 
 
 class Clinic:
@@ -152,6 +161,57 @@ def test_an_approved_plan_is_refused_without_a_question(clinic: Clinic) -> None:
     assert clinic.receipt().reason == (
         "The plan Plan1 is TreatmentApproved; only an unapproved plan is changed. [plan-approved]"
     )
+
+
+def test_what_the_bridge_took_back_while_the_planner_looked_at_it_is_refused(
+    clinic: Clinic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def withdrawn() -> str:
+        assert clinic.folder.withdraw(OBJECTIVES.sha256, APPROVAL)
+        return "yes"
+
+    clinic.patch.setattr("builtins.input", withdrawn)
+    assert pyesapi_script.main([str(clinic.path), "--patient", "P", "--course", "C1", "--plan", "Plan1"]) == 3
+    assert "[withdrawn]" in capsys.readouterr().out
+    assert clinic.plan.OptimizationSetup.Objectives == ()
+    assert clinic.calls == ["close", "dispose"]
+
+
+def test_what_lost_its_approval_while_the_planner_looked_at_it_is_refused(clinic: Clinic) -> None:
+    def unapproved() -> str:
+        clinic.folder.withdraw(OBJECTIVES.sha256, APPROVAL)
+        clinic.folder.hand_over(OBJECTIVES)
+        return "yes"
+
+    clinic.patch.setattr("builtins.input", unapproved)
+    assert pyesapi_script.main([str(clinic.path), "--patient", "P", "--course", "C1", "--plan", "Plan1"]) == 3
+    assert clinic.receipt().reason.endswith("[withdrawn]")
+    assert clinic.plan.OptimizationSetup.Objectives == ()
+
+
+def test_a_property_that_the_host_refuses_leaves_a_receipt(clinic: Clinic) -> None:
+    """As a .NET property does: with any exception of its own."""
+
+    def refuse(_: object) -> object:
+        raise RuntimeError("System.InvalidOperationException: no beams")
+
+    clinic.patch.setattr(type(clinic.plan), "ApprovalStatus", property(refuse))
+    assert clinic.run() == 3
+    assert clinic.receipt().reason.endswith("System.InvalidOperationException: no beams [host-refused]")
+    assert clinic.calls == ["close", "dispose"]
+
+
+def test_without_pyesapi_it_says_what_is_missing(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    clinic.patch.setitem(sys.modules, "pyesapi", None)
+    assert clinic.run() == 4
+    assert "pip install pyesapi" in capsys.readouterr().out
+    assert clinic.folder.receipt(OBJECTIVES) is None
+
+
+def test_the_drop_folder_itself_is_no_hand_over(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(clinic.folder.root), "--patient", "P", "--course", "C1", "--plan", "Plan1"]
+    assert pyesapi_script.main(arguments) == 3
+    assert f"{clinic.folder.root} is not the folder of a hand-over; 1 lie in it." in capsys.readouterr().out
 
 
 def no_answer(folder: Path, _: Receipt) -> None:

@@ -60,8 +60,11 @@ def without_the_parotid(case: PatientCase) -> PatientCase:
     return replace(case, structures=tuple(s for s in structures() if s.number != 3))
 
 
-def prescribed_otherwise(case: PatientCase) -> PatientCase:
-    return replace(case, prescription=Prescription((TargetLevel(1, "PTV70", 66.0, "rtplan"),), 33))
+def prescribed(*doses_gy: float) -> Callable[[PatientCase], PatientCase]:
+    """Other doses, or one target fewer or more, in the same number of fractions."""
+    targets = ((1, "PTV70"), (2, "PTV56"), (4, "Cord"))
+    levels = tuple(TargetLevel(*target, dose_gy, "rtplan") for target, dose_gy in zip(targets, doses_gy, strict=False))
+    return lambda case: replace(case, prescription=Prescription(levels, 35))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,11 @@ def prescribed_otherwise(case: PatientCase) -> PatientCase:
     [
         (swapped, "roi-name-conflict", "Parotid links"),
         (without_the_parotid, "roi-name-conflict", "Parotid links"),
-        (prescribed_otherwise, "prescription-differs", "PTV70"),
+        (prescribed(66.0, 56.0), "prescription-differs", "PTV70"),
+        (prescribed(70.01, 56.0), "prescription-differs", "PTV70"),
+        (prescribed(70.0, 55.99), "prescription-differs", "PTV56"),
+        (prescribed(70.0), "prescription-differs", "PTV56"),
+        (prescribed(70.0, 56.0, 60.0), "prescription-differs", "Cord"),
     ],
 )
 def test_another_case_is_refused_and_the_structure_named(

@@ -31,7 +31,7 @@ def job(room: ReviewRoom) -> Job:
 
 def test_an_empty_worklist_says_what_to_do(browser: Browser) -> None:
     browser.log_in("viewer")
-    assert "No case has come yet" in browser.get("/").text
+    assert "No case waits for anybody" in browser.get("/").text
     assert browser.json("/cases.json").json() == []
 
 
@@ -70,3 +70,16 @@ def test_what_a_sender_wrote_is_text_and_never_markup(browser: Browser) -> None:
     page = browser.get("/").text
     assert "<img" not in page
     assert "&lt;img src=x" in page
+
+
+@pytest.mark.parametrize(
+    ("role", "acts"),
+    [("viewer", None), ("planner", ">hold, repeat<"), ("physicist", ">hold, repeat, send, discard<")],
+)
+def test_the_worklist_offers_what_one_may_do(browser: Browser, job: Job, role: str, acts: str | None) -> None:
+    browser.log_in(role)
+    page = browser.get("/").text
+    assert job.case_id in page
+    assert ("Actions</th>" in page) is (acts is not None)
+    assert ("#handle" in page) is (acts is not None)
+    assert acts is None or acts in page

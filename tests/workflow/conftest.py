@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from bridge.workflow.store import Store
+from tests.stores import new_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.in_folder(tmp_path / "data")
+    store = new_store(tmp_path / "data")
     yield store
     store.close()

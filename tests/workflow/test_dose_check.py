@@ -33,11 +33,11 @@ def dose(phantom: PhantomCase, tmp_path: Path) -> Path:
     return written(phantom, tmp_path / "dose.dcm")
 
 
-def written(phantom: PhantomCase, path: Path, patient_id: str = "PHANTOM-1") -> Path:
+def written(phantom: PhantomCase, path: Path, patient_id: str = "PHANTOM-1", engine: str = "") -> Path:
     write_rtdose(
         linear_dose(phantom.grid), replace(phantom.identity, patient_id=patient_id), PROVENANCE,
         plan_uid=derived_uid("plan"), bits=32, sop_instance_uid=derived_uid("dose"),
-        series_instance_uid=derived_uid("doses"), path=path,
+        series_instance_uid=derived_uid("doses"), path=path, engine=engine,
     )  # fmt: skip
     return path
 
@@ -114,7 +114,6 @@ def test_objectives_are_extracted_from_the_dose_that_was_given(
     out = tmp_path / "objectives.json"
     objectives = extract_files(dose, phantom.structure_set_path, ct, out, SETTINGS)
     assert out.with_suffix(".xml").is_file()
-    assert objectives.dose_source == "clinical"
     assert objectives.case.structure_set_uid == phantom.identity.structure_set_uid
     cord = measure_files(dose, phantom.structure_set_path, SETTINGS).dvhs[3]
     points = [
@@ -123,6 +122,38 @@ def test_objectives_are_extracted_from_the_dose_that_was_given(
     assert points
     for point in points:
         assert point.dose_gy == pytest.approx(cord.dose_at_percent(point.volume_percent), abs=0.3)
+
+
+def by_a_planning_system(dataset: Dataset) -> None:
+    del dataset.ContributingEquipmentSequence
+    dataset.Manufacturer, dataset.ManufacturerModelName = "Varian Medical Systems", "ARIA RadOnc"
+
+
+def sent_on_by_a_planning_system(dataset: Dataset) -> None:
+    other = Dataset()
+    other.ManufacturerModelName, other.ContributionDescription = "ARIA RadOnc", "model x"
+    dataset.ContributingEquipmentSequence.insert(0, other)
+    dataset.ManufacturerModelName = "ARIA RadOnc"
+
+
+@pytest.mark.parametrize(
+    ("engine", "change", "source", "model"),
+    [
+        ("", lambda _: None, "predicted", "test-model"),
+        ("", sent_on_by_a_planning_system, "predicted", "test-model"),
+        ("fdp-bridge pencil beam (research)", lambda _: None, "optimized", ""),
+        ("", by_a_planning_system, "given", ""),
+    ],
+)
+def test_objectives_say_whose_dose_they_are_of(
+    phantom: PhantomCase, tmp_path: Path, engine: str, change: Callable[[Dataset], None], source: str, model: str
+) -> None:
+    """Only who gave a file knows that its dose is a clinical one: that is never said of it."""
+    dose = written(phantom, tmp_path / "dose.dcm", engine=engine)
+    edit(dose, change)
+    objectives = extract_files(dose, phantom.structure_set_path, None, tmp_path / "o.json", SETTINGS)
+    assert (objectives.dose_source, objectives.provenance.model_id) == (source, model)
+    assert objectives.provenance.model_sha256 == (PROVENANCE.model_sha256 if model else "")
 
 
 def test_structures_that_do_not_fit_the_ct_are_refused_when_the_ct_is_given(

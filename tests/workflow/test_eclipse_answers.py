@@ -47,7 +47,7 @@ def test_an_applied_receipt_is_taken_in_once(room: Room) -> None:
     assert event.detail["objectives_sha256"] == GIVEN.sha256
     assert (event.detail["plan_uid"], event.detail["taken_by"]) == ("2.25.7", "eclipse plug-in 1.0")
     assert event.detail["message"] == APPLIED
-    assert room.state() == ("delivered", f"objectives to Eclipse: {APPLIED}")
+    assert room.state() == ("delivered", f"objectives to the folder for Eclipse: {APPLIED}")
     assert [(one.file, one.state, one.message) for one in room.line().answers] == [("receipt.json", "applied", APPLIED)]
 
 
@@ -65,9 +65,9 @@ def test_an_accepted_receipt_says_which_prediction_a_plan_got(room: Room) -> Non
 def test_a_refusal_says_why_and_a_later_run_may_apply(room: Room) -> None:
     room.answered(**REFUSED)
     refused = "refused: The plan is approved. [plan-approved]"
-    assert room.state() == ("delivered", f"objectives to Eclipse: {refused}")
+    assert room.state() == ("delivered", f"objectives to the folder for Eclipse: {refused}")
     room.answered(**LATER)
-    assert room.state() == ("delivered", f"objectives to Eclipse: {APPLIED}")
+    assert room.state() == ("delivered", f"objectives to the folder for Eclipse: {APPLIED}")
     assert [event.action for event in room.events(*SAID)] == ["eclipse-refused", "eclipse-applied"]
     assert [one.message for one in room.line().answers] == [refused, APPLIED]
 
@@ -98,7 +98,7 @@ def test_what_is_no_receipt_of_these_objectives_is_refused_loudly_and_once(
     (event,) = room.events(*SAID)
     assert event.action == "receipt-refused"
     assert code in event.detail["message"]
-    assert room.state()[1].startswith("objectives to Eclipse: receipt.json was not accepted: ")
+    assert room.state()[1].startswith("objectives to the folder for Eclipse: receipt.json was not accepted: ")
     assert code in room.state()[1]
     assert [one.state for one in room.line().answers] == ["rejected"]
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
@@ -122,7 +122,9 @@ def test_a_receipt_that_was_changed_after_it_was_taken_in_is_refused_and_hides_n
     room.answered(**changes)
     again(room)
     assert [event.action for event in room.events(*SAID)] == ["eclipse-applied", "receipt-refused"]
-    assert room.state()[1].startswith(f"objectives to Eclipse: {APPLIED}; then receipt.json was not accepted: ")
+    assert room.state()[1].startswith(
+        f"objectives to the folder for Eclipse: {APPLIED}; then receipt.json was not accepted: "
+    )
     assert "receipt-changed" in room.state()[1]
 
 
@@ -187,8 +189,11 @@ def test_a_folder_that_is_removed_before_a_plan_got_the_objectives_is_missed_onc
     again(room)
     (event,) = room.events("hand-over-removed")
     assert (event.case_id, event.detail["folder"]) == (room.id, room.handed.name)
-    missed = f"{room.handed.name} was removed from the drop folder, and no receipt says that a plan got them"
-    assert room.state() == ("failed", f"not delivered to Eclipse: {missed}")
+    missed = (
+        f"{room.handed.name} was removed from the drop folder, and no receipt says that a plan got them; "
+        "`retry` writes it again"
+    )
+    assert room.state() == ("failed", f"not delivered to the folder for Eclipse: {missed}")
     assert sum(missed in one.message for one in caplog.records if one.levelname == "WARNING") == 1
     room.courier().run_once()
     assert not room.handed.exists(), "somebody may have meant to withdraw them"
@@ -205,7 +210,7 @@ def test_a_folder_may_be_removed_once_a_plan_got_the_objectives(room: Room) -> N
     shutil.rmtree(room.handed)
     again(room)
     assert room.events("hand-over-removed") == []
-    assert room.state() == ("delivered", f"objectives to Eclipse: {APPLIED}")
+    assert room.state() == ("delivered", f"objectives to the folder for Eclipse: {APPLIED}")
 
 
 def test_an_answer_to_objectives_that_are_no_longer_the_newest_says_so(room: Room) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +33,7 @@ def room(store: Store, tmp_path: Path) -> Room:
 
 def test_approved_objectives_are_handed_over_once_with_their_approval(room: Room) -> None:
     room.approve()
-    assert room.state() == ("delivering", "to Eclipse")
+    assert room.state() == ("delivering", "to the folder for Eclipse")
     for _ in range(3):
         room.courier().run_once()
         room.now += timedelta(days=1)
@@ -41,7 +42,7 @@ def test_approved_objectives_are_handed_over_once_with_their_approval(room: Room
     assert (objectives, approval and approval.approved_by) == (GIVEN, "A. Physicist")
     assert approval is not None
     assert approval.approved_utc == approved.utc
-    assert room.state() == ("delivered", "objectives to Eclipse: no answer yet")
+    assert room.state() == ("delivered", "objectives to the folder for Eclipse: no answer yet")
     (event,) = room.events("hand-over-written")
     assert event.case_id == room.id
     assert event.detail["objectives_sha256"] == GIVEN.sha256
@@ -103,13 +104,15 @@ def test_a_share_that_is_away_is_tried_later_and_later_then_given_up_and_a_perso
             times.append(second)
         if second == 5:
             assert room.state() == (
-                "delivering", "Eclipse: The drop folder for Eclipse is not there. [drop-folder-missing]"
-            )  # fmt: skip
+                "delivering",
+                "the folder for Eclipse: The drop folder for Eclipse is not there: "
+                f"{room.folder.root} (eclipse.drop_folder). Make it, or mount its share. [drop-folder-missing]",
+            )
         room.now += timedelta(seconds=1)
     assert times == [0, 10, 30, 55, 80]
     assert not room.folder.root.exists(), "a share that is away must not be made up"
     state, reason = room.state()
-    assert (state, reason[:24]) == ("failed", "not delivered to Eclipse")
+    assert (state, reason.partition(":")[0]) == ("failed", "not delivered to the folder for Eclipse")
     assert room.line().state == "failed"
     room.folder.root.mkdir()
     with room.store.transaction() as session:
@@ -126,7 +129,7 @@ def test_a_bug_with_one_hand_over_is_shown_and_tried_again(room: Room, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("bridge.tps.eclipse.EclipseFolder.put", lambda *_: 1 / 0)
         room.courier().run_once()
-    assert room.state() == ("delivering", "Eclipse: internal error (ZeroDivisionError), see the log")
+    assert room.state() == ("delivering", "the folder for Eclipse: internal error (ZeroDivisionError), see the log")
     room.now += timedelta(seconds=10)
     room.courier().run_once()
     assert room.state()[0] == "delivered"
@@ -190,12 +193,12 @@ def test_what_holds_no_objectives_cannot_be_approved_for_eclipse(room: Room) -> 
 
 def test_a_case_is_delivered_when_both_destinations_and_eclipse_have_theirs(room: Room) -> None:
     room.approve([Recipient("tps", ("predicted_plan", "predicted_dose"))])
-    assert room.state() == ("delivering", "to tps, Eclipse")
+    assert room.state() == ("delivering", "to tps, the folder for Eclipse")
     room.courier().run_once()
     assert room.state() == ("delivering", "2 of 3 objects to send")
     tps = Destination("tps", "TPS", "127.0.0.1", 104)
     Courier(SqlDeliveryLedger(room.store, {"tps": tps}), _Sender(), lambda: room.now, POLICY).run_once()
-    assert room.state() == ("delivered", "2 objects to tps; objectives to Eclipse: no answer yet")
+    assert room.state() == ("delivered", "2 objects to tps; objectives to the folder for Eclipse: no answer yet")
 
 
 class _Sender:
@@ -210,10 +213,25 @@ def test_the_hand_over_of_a_case_stays_bound_to_the_file_of_the_case(room: Room,
     with room.store.transaction() as session:
         hand_overs.queue(session, tmp_path / "copy.json", "0" * 64, GIVEN.sha256, None)
     room.courier().run_once()
-    assert room.state() == ("delivered", "objectives to Eclipse: no answer yet")
+    assert room.state() == ("delivered", "objectives to the folder for Eclipse: no answer yet")
 
 
-OTHER = replace(GIVEN, dose_source="clinical")
+def test_an_approval_that_comes_after_objectives_went_without_one_is_handed_over_too(room: Room) -> None:
+    """The plug-in of a site that requires approval refused them so far."""
+    with room.store.transaction() as session:
+        sha256 = hashlib.sha256(room.path.read_bytes()).hexdigest()
+        hand_overs.queue(session, room.path, sha256, GIVEN.sha256, None, room.id)
+    room.courier().run_once()
+    assert read_approved(room.handed / "objectives.json")[1] is None
+    room.approve()
+    room.courier().run_once()
+    _, approval = read_approved(room.handed / "objectives.json")
+    assert approval is not None
+    assert approval.approved_by == "A. Physicist"
+    assert room.state() == ("delivered", "objectives to the folder for Eclipse: no answer yet")
+
+
+OTHER = replace(GIVEN, dose_source="given")
 
 
 class TestWithoutACase:

@@ -12,10 +12,12 @@ import numpy as np
 import pydicom
 import pytest
 
+from bridge import __version__
 from bridge.dicom.phantom import PhantomCase
 from bridge.dicom.read_dose import read_dose_object
 from bridge.rt.errors import BridgeError, Failure
 from bridge.tps.receipt import read_receipt
+from bridge.workflow.dose_check import extract_files
 from bridge.workflow.export import predicted_uid
 from bridge.workflow.optimize import PLAN_FILES, Optimized, plan_files
 from bridge.workflow.predict import predict_files, preference_in
@@ -74,6 +76,27 @@ def test_each_file_refers_to_what_it_comes_from(predicted: tuple[PhantomCase, Pa
     receipt = read_receipt(tmp_path / "plan" / "receipt.json", objectives)
     assert (receipt.plan_uid, receipt.state) == (str(dataset.SOPInstanceUID), "applied")
     assert "Closed form" in " ".join(receipt.notes)
+
+
+def test_plan_and_dose_name_the_engine_and_no_model_that_there_is_not(
+    predicted: tuple[PhantomCase, Path], tmp_path: Path
+) -> None:
+    done = plan(predicted, tmp_path / "plan")
+    dose, written = (pydicom.dcmread(tmp_path / "plan" / name) for name in ("rtdose.dcm", "rtplan.dcm"))
+    assert dose.DoseComment == f"NOT FOR CLINICAL USE; {done.planned.engine} v{__version__}"
+    equipment = dose.ContributingEquipmentSequence[0].ContributionDescription
+    for text in (equipment, written.RTPlanDescription):
+        assert f"engine {done.planned.engine}; config sha256" in text
+        assert not any(absent in text for absent in ("none", "model", "preference"))
+
+
+def test_objectives_of_a_doses_file_lead_to_no_exported_plan(
+    predicted: tuple[PhantomCase, Path], tmp_path: Path
+) -> None:
+    phantom, result = predicted
+    extract_files(result / "rtdose.dcm", phantom.structure_set_path, None, tmp_path / "objectives.json", SETTINGS)
+    plan_files(phantom.paths, tmp_path / "objectives.json", FakeEngine(), tmp_path / "plan", SETTINGS)
+    assert "ReferencedRTPlanSequence" not in pydicom.dcmread(tmp_path / "plan" / "rtplan.dcm")
 
 
 def test_the_uid_of_a_prediction_outlives_its_file(predicted: tuple[PhantomCase, Path]) -> None:

@@ -14,16 +14,27 @@ import pytest
 
 from bridge.dicom.assemble import read_case
 from bridge.dicom.read_dose import read_dose
-from bridge.rt.case import PatientCase
+from bridge.rt.case import Anatomy, PatientCase
 from bridge.rt.dvh_compute import compute_dvh
 from bridge.rt.errors import Refusal, StorageFailure
+from bridge.rt.findings import Finding
 from bridge.workflow import export
 from bridge.workflow.export import ARTIFACT_FILES, export_case, metrics_of
 from bridge.workflow.pipeline import CaseResult, predict_case, prepare
-from bridge.workflow.predict import dvh_policy, extraction_settings, predict_files, preference_in, structure_names
+from bridge.workflow.predict import (
+    dvh_policy,
+    extraction_settings,
+    model_in,
+    predict_files,
+    preference_in,
+    structure_names,
+)
 from config.load import load_settings
+from models.predictor import DosePredictor, Prediction, PreparedPredictor
+from models.preference import NEUTRAL, Preference
 from models.registry import load_model
-from tests.phantom import STRUCTURES, write_plan_for, write_small_phantom
+from objective_extraction.objective_json import read_objective_set
+from tests.phantom import CORD_OUTSIDE_BODY, STRUCTURES, write_plan_for, write_small_phantom
 
 SETTINGS = load_settings(None)
 
@@ -32,9 +43,11 @@ def prepared(paths: tuple[Path, ...]) -> PatientCase:
     return prepare(read_case(paths).case, (), 30, structure_names(SETTINGS), {})
 
 
-def predicted(case: PatientCase) -> CaseResult:
+def predicted(
+    case: PatientCase, predictor: DosePredictor | None = None, preference: Preference = NEUTRAL
+) -> CaseResult:
     return predict_case(
-        case, load_model("geometric"), preference_in(SETTINGS), dose_grid_mm=2.5, dvh_policy=dvh_policy(SETTINGS),
+        case, predictor or load_model("geometric"), preference, dose_grid_mm=2.5, dvh_policy=dvh_policy(SETTINGS),
         extraction=extraction_settings(SETTINGS), config_sha256=SETTINGS.sha256,
     )  # fmt: skip
 
@@ -100,12 +113,65 @@ def test_objectives_are_of_this_case_and_no_easier_than_the_prediction(result: C
             assert objective.dose_gy == pytest.approx(cord.dose_at_percent(objective.volume_percent), abs=0.5)
 
 
+def test_the_objectives_carry_every_warning_about_case_and_dose(tmp_path: Path, out: Path) -> None:
+    """What is approved and handed over is the objectives file: a warning that it lacks reaches nobody in Eclipse."""
+    result = predicted(prepared(write_small_phantom(tmp_path / "dicom", CORD_OUTSIDE_BODY).paths))
+    write(result, out)
+    told = json.loads((out / "result.json").read_text())["findings"]
+    warnings = [finding for finding in told if finding["severity"] == "warning"]
+    assert "outside-body" in {finding["code"] for finding in warnings}
+    carried = json.loads((out / "objectives.json").read_text())["findings"]
+    assert all(warning in carried for warning in warnings)
+    assert len({json.dumps(finding, sort_keys=True) for finding in told}) == len(told), "each is said once"
+
+
 def test_provenance_says_what_made_it(result: CaseResult) -> None:
     predictor, provenance = load_model("geometric"), result.provenance
     assert (provenance.model_id, provenance.model_sha256) == (predictor.card.id, predictor.sha256)
     assert provenance.config_sha256 == SETTINGS.sha256
     assert provenance.input_uids == result.case.input_uids
     assert provenance.created_utc.utcoffset() is not None
+
+
+class _Holding:
+    """A model that says of two wishes that it held them, and of one that it could not ask for it."""
+
+    card, sha256 = load_model("geometric").card, load_model("geometric").sha256
+
+    def predict(self, anatomy: Anatomy, preference: Preference = NEUTRAL) -> Prediction:
+        plain = load_model("geometric").predict(anatomy, NEUTRAL)
+        held = {"hi": ("0.020", "0.105"), "oar_weight.Parotid_L": ("9.00", "1.45")}
+        findings = [
+            Finding("preference-limited", "warning", "Held.", {"wish": wish, "asked": asked, "used": used})
+            for wish, (asked, used) in held.items()
+        ]
+        thin = Finding("preference-limited", "warning", "The highest target is thin.")
+        return replace(plain, preference=preference, findings=(*findings, thin))
+
+    def prepare(self, anatomy: Anatomy) -> PreparedPredictor:
+        raise NotImplementedError
+
+
+def test_provenance_says_what_was_asked_and_what_was_used(paths: tuple[Path, ...], out: Path) -> None:
+    asked = Preference("test", hi=0.02, oar_weights={"Parotid_L": 9.0})
+    result = predicted(prepared(paths), _Holding(), asked)
+    used = {"hi": 0.105, "oar_weight.Parotid_L": 1.45}
+    assert result.provenance.preference == asked.as_dict()
+    assert result.provenance.preference_used == used
+    write(result, out)
+    for file in ("objectives.json", "dvh.json", "result.json"):
+        assert json.loads((out / file).read_text())["provenance"]["preference_used"] == used
+    assert read_objective_set(out / "objectives.json").provenance == result.provenance
+    (equipment,) = pydicom.dcmread(out / ARTIFACT_FILES["predicted_dose"]).ContributingEquipmentSequence
+    told = "preference hi=0.02 oar_weight.Parotid_L=9; of it used hi=0.105 oar_weight.Parotid_L=1.45"
+    assert equipment.ContributionDescription.endswith(told)
+    told = "hi = 0.02, oar_weight.Parotid_L = 9; used: hi = 0.105, oar_weight.Parotid_L = 1.45"
+    assert told in (out / "report.html").read_text()
+
+
+def test_what_was_used_as_asked_is_not_said_twice(result: CaseResult) -> None:
+    """Nor does it change the hash of objectives that were written before provenance said it."""
+    assert "preference_used" not in result.provenance.as_dict()
 
 
 def test_a_case_without_prescription_is_refused(paths: tuple[Path, ...]) -> None:
@@ -228,3 +294,9 @@ def test_targets_carry_their_conformity(result: CaseResult) -> None:
         target, isodose_cc = by_number[number], body.cc_at_dose(levels[number])
         assert found["ci_rtog"] == pytest.approx(isodose_cc / target.volume_cc)
         assert found["r50"] == pytest.approx(body.cc_at_dose(levels[number] / 2.0) / target.volume_cc)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_the_settings_decide_whether_the_mirror_image_is_predicted_as_well(mirrored: bool) -> None:
+    predictor = model_in(load_settings(None, {"prediction": {"model": "fdp-openkbp-v1", "mirror_average": mirrored}}))
+    assert predictor.model.mirror_average is mirrored  # type: ignore[attr-defined]

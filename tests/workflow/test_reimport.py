@@ -61,6 +61,14 @@ def test_a_dose_whose_plan_follows_ours_is_linked_and_predicts_nothing_anew(room
     assert (line.dose_uid, line.state) == (OPTIMIZED_DOSE, "queued")
 
 
+def test_a_plan_on_two_structure_sets_is_of_neither(room: Room) -> None:
+    other = f"{STUDY}.3.2"
+    room.arrive(structure_set(other), optimized_plan(other), dose())
+    assert rows(room.store) == []
+    with room.store.transaction() as session:
+        assert list(reimport.reimports_of(session, case_id_of(STUDY, other))) == []
+
+
 def test_the_order_of_arrival_does_not_matter_and_twice_is_once(room: Room) -> None:
     room.arrive(dose())
     assert rows(room.store) == []

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from bridge.rt.errors import ApprovalRefusal
+from bridge.rt.errors import ApprovalRefusal, StorageFailure
 from bridge.workflow import jobs
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.deliveries import deliveries_of
@@ -82,6 +83,20 @@ def test_a_file_that_is_not_the_one_that_was_written_is_refused(review: Review, 
     assert (review.owed(), review.state()[0]) == ([], CaseState.REVIEW)
 
 
+def test_a_file_that_cannot_be_read_is_not_released(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, read = review.seen, Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name == "rtplan.dcm":
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(StorageFailure, match=r"rtplan\.dcm cannot be read: Input/output error"):
+        review.approve(seen)
+    assert (review.owed(), review.state()[0]) == ([], CaseState.REVIEW)
+
+
 def test_an_approval_of_other_objectives_is_refused(review: Review) -> None:
     with pytest.raises(ApprovalRefusal, match="Look at them again") as raised:
         review.approve("0" * 64)
@@ -130,3 +145,25 @@ def test_without_a_destination_the_case_is_done(review: Review, recipients: tupl
 def test_an_unknown_case_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ApprovalRefusal, match="no case"), store.transaction() as session:
         approve(session, "nothing", tmp_path, (), "physicist", "0" * 64)
+
+
+def test_what_is_released_again_after_something_else_went_out_is_sent_again(review: Review) -> None:
+    """A case that was edited, delivered and predicted anew gets the UIDs of its first prediction again."""
+    now = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    other = tuple(replace(one, sop_instance_uid=f"{one.sop_instance_uid}.1") for one in review.artifacts)
+
+    def states() -> list[str]:
+        with review.store.transaction() as session:
+            return [row.state for row in deliveries_of(session, review.job.case_id)]
+
+    for hour, artifacts in enumerate((review.artifacts, other, review.artifacts)):
+        with review.store.transaction() as session:
+            enqueue(session, review.job.case_id, review.folder, artifacts, (TPS,))
+        assert states().count("pending") == 2
+        with review.store.transaction() as session:
+            for row in deliveries_of(session, review.job.case_id):
+                if row.state == "pending":
+                    row.state, row.finished_utc = "delivered", now + timedelta(hours=hour)
+    with review.store.transaction() as session:
+        enqueue(session, review.job.case_id, review.folder, review.artifacts, (TPS,))
+    assert states() == ["delivered"] * 4, "it is the newest there"

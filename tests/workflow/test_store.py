@@ -33,7 +33,7 @@ def test_the_migrations_reach_the_schema(store: Store) -> None:
     with store.engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
-        assert context.get_current_revision() == "0005"
+        assert context.get_current_revision() == "0006"
 
 
 def test_a_reopened_store_holds_what_was_committed_with_its_times(tmp_path: Path) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import shapely
 
+from bridge.rt.case import Anatomy
 from bridge.rt.derive import subtract
-from bridge.rt.errors import StorageFailure, StructureRefusal
+from bridge.rt.errors import StructureRefusal
 from bridge.rt.openkbp import dvh_criteria
 from bridge.rt.outline import outlined
 from bridge.rt.prescription import Prescription, TargetLevel
-from bridge.rt.structure import Structure
+from bridge.rt.structure import RoiKind, Structure
 from bridge.rt.volume import CtVolume, Dose
 from models.openkbp.reader import OpenKbpPatient, read_patient
+from models.openkbp.source import source_sha256
 
 __all__ = [
     "HOMOGENEITY_NUMBER",
@@ -27,7 +27,6 @@ __all__ = [
     "WithinTargets",
     "case_of",
     "read_planning_case",
-    "source_sha256",
 ]
 
 BODY_NAME = "BODY"
@@ -40,8 +39,8 @@ OUTSIDE_NUMBER = 1000
 HOMOGENEITY_NUMBER = 2000
 """A second entry for the highest target, so that its homogeneity can be weighed apart from the goals."""
 
-_LEAST_OUTSIDE_CC = 0.5
-"""Of an organ with less than this outside the targets there is nothing to spare."""
+_LEAST_CC = 0.5
+"""An organ with less than this in the body is not planned; one with less of it outside the targets is not spared."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,8 @@ class PlanningCase:
         Of the targets.
     outside
         The part of each organ outside all targets, by the organ's name; an organ that has none is not there.
+    beyond_body
+        Organs that are drawn where no dose is computed. They are no structures: a dose of 0 Gy there is no sparing.
     isocentre_mm
         The middle of all targets ``(x, y, z)``.
     source_sha256
@@ -88,6 +89,7 @@ class PlanningCase:
     structures: tuple[Structure, ...]
     prescription: Prescription
     outside: Mapping[str, Structure]
+    beyond_body: tuple[str, ...]
     isocentre_mm: tuple[float, float, float]
     source_sha256: str
 
@@ -171,9 +173,16 @@ def case_of(patient: OpenKbpPatient, files_sha256: str) -> PlanningCase:
             raise StructureRefusal(
                 "no-target", f"Target {name!r} has no voxel; there is nothing to plan for.", roi=name
             )
+    body = anatomy.body.values >= 0.5
+    least_voxels = max(_LEAST_CC / anatomy.grid.voxel_cc, 1.0)
     structures = [outlined(anatomy.body, 1, BODY_NAME, "external")]
+    beyond_body = []
     for number, (name, mask) in enumerate(anatomy.masks.items(), start=2):
-        structures.append(outlined(mask, number, name, "target" if name in anatomy.target_levels_gy else "organ"))
+        kind: RoiKind = "target" if name in anatomy.target_levels_gy else "organ"
+        if kind == "organ" and np.count_nonzero((mask.values >= 0.5) & body) < least_voxels:
+            beyond_body.append(name)
+        else:
+            structures.append(outlined(mask, number, name, kind))
     targets = [structure for structure in structures if structure.kind == "target"]
     levels = tuple(
         TargetLevel(target.number, target.name, anatomy.target_levels_gy[target.name], "target_name")
@@ -185,39 +194,24 @@ def case_of(patient: OpenKbpPatient, files_sha256: str) -> PlanningCase:
         patient,
         tuple(structures),
         Prescription(levels, FRACTIONS),
-        _outside(structures, targets, anatomy.grid.voxel_cc),
+        _outside(structures, targets, anatomy, least_voxels),
+        tuple(beyond_body),
         (float(x), float(y), float(z)),
         files_sha256,
     )
 
 
-def _outside(structures: Sequence[Structure], targets: Sequence[Structure], voxel_cc: float) -> dict[str, Structure]:
-    """Give the organs less the targets, those of which something is left."""
+def _outside(
+    structures: Sequence[Structure], targets: Sequence[Structure], anatomy: Anatomy, least_voxels: float
+) -> dict[str, Structure]:
+    """Give the organs less the targets, those of which something is left in the body."""
+    inside = np.logical_or.reduce([anatomy.masks[target.name].values >= 0.5 for target in targets])
+    free = (anatomy.body.values >= 0.5) & ~inside
     found = {}
     for organ in structures:
-        if organ.kind == "organ":
+        if organ.kind == "organ" and np.count_nonzero((anatomy.masks[organ.name].values >= 0.5) & free) >= least_voxels:
             left = subtract(
                 organ, targets, margin_mm=0.0, number=OUTSIDE_NUMBER + organ.number, name=f"{organ.name}-targets"
             )
-            heights = left.slab_edges_mm("half_slice") @ [-1.0, 1.0]
-            areas_mm2 = shapely.area([plane.region for plane in left.planes])
-            if float(heights @ areas_mm2) / 1000.0 >= max(_LEAST_OUTSIDE_CC, voxel_cc):
-                found[organ.name] = replace(left, kind="other")
+            found[organ.name] = replace(left, kind="other")
     return found
-
-
-def source_sha256(path: Path) -> str:
-    """Give the hash of a packed patient, or of the files of a folder with their names.
-
-    Raises
-    ------
-    StorageFailure
-        A file cannot be read (``file-unreadable``).
-    """
-    digest = hashlib.sha256()
-    try:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    except OSError as error:
-        raise StorageFailure("file-unreadable", f"{path.name} cannot be read: {error.strerror}.") from error
-    return digest.hexdigest()

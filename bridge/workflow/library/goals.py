@@ -24,6 +24,14 @@ _HARD_PRIORITY, _WISH_PRIORITY, _MEAN_PRIORITY = 1000.0, 10.0, 0.3
 25 cc of a parotid as hard as a target of 300 cc at the voxels that miss 0.04 Gy. At a tenth of the priority of coverage
 it would cost more than 10 Gy of it."""
 
+_NEAR_MINIMUM_PERCENT, _FULL_PERCENT = 98.0, 99.5
+"""A near-minimum is asked of nearly all of a target. Between what is asked and the coldest percent that may miss it lie
+so few voxels that hardly anything pulls at them, and a D99% stays 1 to 3 Gy short in the first plan."""
+
+_NEAR_MAXIMUM_PRIORITY = 1000.0
+"""Also where the near-maximum is a wish: so few voxels miss it that at 10 a plan of pt_201 has 85 Gy in 0.03 cc of its
+highest target, and at 1000 78 Gy, with the same coverage and the same organs."""
+
 _HARDER = 3.0
 _MOST_STEPS, _MOST_STEPS_OF_WISHES = 9.0, 3.0
 """A wish that cannot be had must not pull at the coverage for ever."""
@@ -31,9 +39,10 @@ _MOST_STEPS, _MOST_STEPS_OF_WISHES = 9.0, 3.0
 _LEAST_SHARE = 0.05
 """Of an organ outside the targets: of less, no mean dose hangs on what it gets."""
 
-_FARTHEST_GY = 0.9
-"""The farthest that a plan is ever asked beyond a goal at a volume: a target's goals from above and below must not
-meet."""
+_FARTHEST_GY = 2.0
+"""The farthest that a plan is ever asked beyond a goal at a volume. A penalty goes out with the third power of what a
+point misses, so less leaves half a gray of a D99% missed at any priority; more would let a target's goals from above
+and below meet."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,11 @@ class Goal:
     unit: Literal["%", "cc"] = "%"
     hard: bool = True
     within: WithinTargets = NOTHING_WITHIN
+
+    @property
+    def is_near_minimum(self) -> bool:
+        """Whether it is of the coldest percent or two of its structure."""
+        return self.operator == "lower" and self.volume is not None and self.volume >= _NEAR_MINIMUM_PERCENT
 
     @property
     def what(self) -> str:
@@ -119,8 +133,10 @@ class Aim:
         if goal.volume is None:
             number = OUTSIDE_NUMBER + goal.roi_number
             return MeanObjective(number, self.asked_gy, self.priority) if number in covered_cc else None
-        volume_cc = covered_cc[goal.roi_number]
-        percent = goal.volume if goal.unit == "%" else min(100.0, 100.0 * goal.volume / volume_cc)
+        if goal.unit == "cc":
+            percent = min(100.0, 100.0 * goal.volume / covered_cc[goal.roi_number])
+        else:
+            percent = max(goal.volume, _FULL_PERCENT) if goal.is_near_minimum else goal.volume
         return PointObjective(goal.roi_number, goal.operator, self.asked_gy, percent, self.priority)
 
     def harder(self, excess_gy: float) -> Aim:
@@ -187,4 +203,6 @@ def _first_asked_gy(goal: Goal) -> float:
 def _first_priority(goal: Goal) -> float:
     if goal.volume is None:
         return _MEAN_PRIORITY
+    if goal.volume == 0.0:
+        return _NEAR_MAXIMUM_PRIORITY
     return _HARD_PRIORITY if goal.hard else _WISH_PRIORITY

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.rt.errors import ModelRefusal
-from bridge.workflow.library.case import read_planning_case, source_sha256
+from bridge.workflow.library.case import read_planning_case
 from bridge.workflow.library.folder import PatientFolder
 from bridge.workflow.library.goals import Aim, protocol_goals
 from bridge.workflow.library.measuring import curve_names, curves_of
@@ -20,6 +20,7 @@ from esapi_stub.engine.radplan import equispaced_deg
 from models.library.manifest import GridEntry, PatientManifest, PlanEntry, PlanRecord, WeightingEntry
 from models.library.measures import PlanMeasures
 from models.library.plan_file import PlanContent
+from models.openkbp.source import source_sha256
 
 __all__ = ["PatientJob", "PatientResult", "build_patient"]
 
@@ -267,6 +268,7 @@ def _manifest(
             frame_of_reference_uid=grid.frame_of_reference_uid,
         ),
         curves=curve_names(case),
+        beyond_body=case.beyond_body,
         beam_sets=tuple(folder.beam_set_entry(name, equispaced_deg(int(name)), case.isocentre_mm) for name in names),
         plans=tuple(plans),
         criteria_gy={

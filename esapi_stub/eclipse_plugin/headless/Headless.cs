@@ -46,7 +46,8 @@ namespace FdpBridge.Headless
             var runs = new List<Json>();
             foreach (Json answers in request["runs"].Items)
             {
-                var dialog = new Recorder(answers.Items.Select(answer => answer.Text));
+                var dialog = new Recorder(
+                    answers.Items.Select(answer => answer.Text), request["removed_while_asked"].Items.Select(item => item.Text));
                 world.Host.Modifiable = false;
                 if (request["folder"].IsNull)
                     HandOver.Start(assembly, dialog, world.Patient, world.Plan);
@@ -62,21 +63,25 @@ namespace FdpBridge.Headless
         }
     }
 
-    /// <summary>Answers from a list, and remembers what was asked and told.</summary>
+    /// <summary>Answers from a list, and remembers what was asked and told; meanwhile files may go.</summary>
     internal sealed class Recorder : IDialog
     {
         private readonly Queue<string> answers;
+        private readonly IEnumerable<string> removedWhileAsked;
         private readonly List<Json> asked = new List<Json>();
         private readonly List<Json> told = new List<Json>();
 
-        internal Recorder(IEnumerable<string> answers)
+        internal Recorder(IEnumerable<string> answers, IEnumerable<string> removedWhileAsked)
         {
             this.answers = new Queue<string>(answers);
+            this.removedWhileAsked = removedWhileAsked;
         }
 
         public Answer Ask(string text)
         {
             asked.Add(Json.Of(text));
+            foreach (string path in removedWhileAsked)
+                File.Delete(path);
             return (Answer)Enum.Parse(typeof(Answer), answers.Dequeue());
         }
 

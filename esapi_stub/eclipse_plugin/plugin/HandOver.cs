@@ -46,12 +46,17 @@ namespace FdpBridge.Eclipse
                 dialog.Tell("Open a patient and an external beam plan on a structure set, then start this again.");
                 return;
             }
+            var others = new List<string>();
             var unreadable = new List<string>();
-            IList<HandOverFolder> offered = HandOverFolder.For(settings.DropFolder, plan.StructureSet.UID, unreadable);
+            IList<HandOverFolder> offered = HandOverFolder.For(
+                settings.DropFolder, plan.StructureSet.UID, others, unreadable);
             if (offered.Count == 0)
                 dialog.Tell(
                     "There are no objectives for the structure set " + plan.StructureSet.Id + " (" + plan.StructureSet.UID
-                    + ") in " + settings.DropFolder + "."
+                    + ") in " + settings.DropFolder + ": "
+                    + (others.Count + unreadable.Count == 0
+                        ? "no hand-overs at all are there. Is this the folder that the bridge writes to?"
+                        : others.Count + " there for other structure sets, none for this one.")
                     + (unreadable.Count == 0 ? string.Empty : " These cannot be read: " + string.Join(", ", unreadable) + "."));
             foreach (HandOverFolder folder in offered)
                 if (Offer(folder, patient, plan) != Answer.No)
@@ -70,7 +75,10 @@ namespace FdpBridge.Eclipse
                 folder.RequireWritable();
                 Answer answer = dialog.Ask(Preview.Of(objectives, plan, settings));
                 if (answer == Answer.Yes)
+                {
+                    folder.RequireStillThere();
                     Apply(objectives, folder, patient, plan);
+                }
                 return answer;
             }
             catch (Refused refused)

@@ -22,7 +22,12 @@ namespace FdpBridge.Eclipse
         public HandOverFolder(string path)
         {
             this.path = path;
-            json = ObjectiveSet.ReadFile(Path.Combine(path, "objectives.json"));
+            json = ObjectiveSet.ReadFile(ObjectivesPath);
+        }
+
+        private string ObjectivesPath
+        {
+            get { return Path.Combine(path, "objectives.json"); }
         }
 
         public string Name
@@ -35,8 +40,10 @@ namespace FdpBridge.Eclipse
         /// </summary>
         /// <param name="root">The drop folder.</param>
         /// <param name="structureSetUid">The open plan's.</param>
+        /// <param name="others">Gets the names of those for other structure sets.</param>
         /// <param name="unreadable">Gets the names of folders that hold no JSON that can be read.</param>
-        public static IList<HandOverFolder> For(string root, string structureSetUid, ICollection<string> unreadable)
+        public static IList<HandOverFolder> For(
+            string root, string structureSetUid, ICollection<string> others, ICollection<string> unreadable)
         {
             var found = new List<HandOverFolder>();
             foreach (string path in Directory.GetDirectories(root, Prefix + "*"))
@@ -46,6 +53,8 @@ namespace FdpBridge.Eclipse
                     var folder = new HandOverFolder(path);
                     if (folder.Claims("case", "structure_set_uid") == structureSetUid)
                         found.Add(folder);
+                    else
+                        others.Add(folder.Name);
                 }
                 catch (Exception error)
                 {
@@ -66,6 +75,23 @@ namespace FdpBridge.Eclipse
                     "not-handed-over", "The folder " + Name + " holds other objectives than those that were approved under "
                     + "its name.");
             return objectives;
+        }
+
+        /// <summary>Refuses what the bridge took back while the planner looked at it: its approval is void.</summary>
+        public void RequireStillThere()
+        {
+            try
+            {
+                if (JsonWriter.Canonical(ObjectiveSet.ReadFile(ObjectivesPath)) == JsonWriter.Canonical(json))
+                    return;
+            }
+            catch (Exception error)
+            {
+                if (!(error is Refused || FileTrouble.Is(error)))
+                    throw;
+            }
+            throw new Refused(
+                "withdrawn", "The objectives in " + Name + " were taken back or changed since they were shown; start again.");
         }
 
         /// <summary>Raises an error before anything is changed, rather than after it, if no receipt could be written.</summary>

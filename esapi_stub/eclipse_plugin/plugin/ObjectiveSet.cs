@@ -31,7 +31,7 @@ namespace FdpBridge.Eclipse
     /// <summary>The bridge's objectives for one case, read from its JSON and held against its hash.</summary>
     public sealed class ObjectiveSet
     {
-        private const string Version = "1.0";
+        private const string Version = "1.1";
         private const int LargestBytes = 20000000;
 
         public readonly string Sha256;
@@ -47,7 +47,11 @@ namespace FdpBridge.Eclipse
         public readonly IList<Objective> Objectives;
         public readonly NormalTissue NormalTissue;
         public readonly IList<DerivedStructure> DerivedStructures;
-        public readonly IList<string> Findings;
+        public readonly IList<string> Warnings;
+        public readonly IList<string> Notes;
+
+        /// <summary>What a plan must have as it was: the structures of objectives, and what derived ones are made of.</summary>
+        public readonly IList<StructureVolume> NeededStructures;
 
         /// <summary>Id here of every structure whose name is too long for it, by name.</summary>
         public readonly IDictionary<string, string> ShortIds;
@@ -70,9 +74,31 @@ namespace FdpBridge.Eclipse
             Objectives = json["objectives"].Items.Select((item, position) => new Objective(position, item)).ToList();
             NormalTissue = json["normal_tissue"].IsNull ? null : new NormalTissue(json["normal_tissue"]);
             DerivedStructures = json["derived_structures"].Items.Select(item => new DerivedStructure(item)).ToList();
-            Findings = json["findings"].Items.Select(item => item["message"].Text).ToList();
+            ILookup<bool, string> found = json["findings"].Items.ToLookup(
+                item => item["severity"].Text == "warning", item => item["message"].Text);
+            Warnings = found[true].ToList();
+            Notes = found[false].ToList();
+            NeededStructures = json["structure_volumes"].Items.Select(item => new StructureVolume(item)).Where(IsNeeded).ToList();
+            RequireVolumes();
             ShortIds = json["structure_ids"].Members.ToDictionary(member => member.Key, member => member.Value.Text);
             Approval = json.Members.ContainsKey("approval") ? new Approval(json["approval"]) : null;
+        }
+
+        private bool IsNeeded(StructureVolume drawn)
+        {
+            return Objectives.Any(objective => objective.RoiNumber == drawn.RoiNumber)
+                || DerivedStructures.Any(recipe => recipe.Sources.Contains(drawn.RoiName));
+        }
+
+        /// <summary>Without its volume nothing says whether a structure was drawn anew.</summary>
+        private void RequireVolumes()
+        {
+            foreach (Objective objective in Objectives.Where(o => o.RoiNumber != null))
+                if (!NeededStructures.Any(s => s.RoiNumber == objective.RoiNumber && s.RoiName == objective.RoiName))
+                    throw new FormatException("no volume of " + objective.RoiName);
+            foreach (string source in DerivedStructures.SelectMany(recipe => recipe.Sources))
+                if (DerivedStructures.All(recipe => recipe.Name != source) && NeededStructures.All(s => s.RoiName != source))
+                    throw new FormatException("no volume of " + source);
         }
 
         /// <summary>The id that a structure is expected to have: its name, or what stands for a name too long.</summary>

@@ -1,5 +1,5 @@
 using System;
-using System.Collections.Generic;
+using System.Globalization;
 using System.Linq;
 using VMS.TPS.Common.Model.API;
 using VMS.TPS.Common.Model.Types;
@@ -62,14 +62,10 @@ namespace FdpBridge.Eclipse
 
         private static void RequireStructures(ObjectiveSet objectives, StructureSet structures)
         {
-            foreach (Objective objective in objectives.Objectives.Where(o => o.RoiNumber != null))
-                RequireNumbered(objectives, structures, objective);
-            var derived = new HashSet<string>();
+            foreach (StructureVolume needed in objectives.NeededStructures)
+                RequireDrawn(objectives, structures, needed);
             foreach (DerivedStructure recipe in objectives.DerivedStructures)
             {
-                foreach (string source in recipe.Sources.Where(name => !derived.Contains(name)))
-                    if (structures.Structures.All(s => !objectives.IsId(s.Id, source) || s.IsEmpty))
-                        throw new Refused("structure-missing", recipe.Name + " is made of " + source + ", which the plan lacks.");
                 Structure present = structures.Structures.FirstOrDefault(s => s.Id == recipe.Name);
                 if (present != null && present.DicomType != DerivedType)
                     throw new Refused(
@@ -77,7 +73,6 @@ namespace FdpBridge.Eclipse
                         + "; rename it, so that it is not overwritten.");
                 if (present == null && !structures.CanAddStructure(DerivedType, recipe.Name))
                     throw new Refused("derived-name-taken", "No structure " + recipe.Name + " can be added to the structure set.");
-                derived.Add(recipe.Name);
             }
         }
 
@@ -94,21 +89,32 @@ namespace FdpBridge.Eclipse
                             + "copy of the structure set.");
         }
 
-        private static void RequireNumbered(ObjectiveSet objectives, StructureSet structures, Objective objective)
+        /// <summary>A structure has to be there as it was: by its number, with its name and contours of its volume.</summary>
+        private static void RequireDrawn(ObjectiveSet objectives, StructureSet structures, StructureVolume needed)
         {
-            string wanted = "ROI " + objective.RoiNumber + " (" + objective.RoiName + ")";
-            Structure found = structures.Structures.FirstOrDefault(s => s.ROINumber == objective.RoiNumber);
+            string wanted = "ROI " + needed.RoiNumber + " (" + needed.RoiName + ")";
+            Structure found = structures.Structures.FirstOrDefault(s => s.ROINumber == needed.RoiNumber);
             if (found == null)
                 throw new Refused("structure-missing", "The plan's structure set has no " + wanted + ".");
-            string expected = objectives.IdOf(objective.RoiName);
-            if (!objectives.IsId(found.Id, objective.RoiName))
+            string expected = objectives.IdOf(needed.RoiName);
+            if (!objectives.IsId(found.Id, needed.RoiName))
                 throw new Refused(
                     "structure-renamed", wanted + " is called " + found.Id + " in the plan's structure set"
-                    + (expected == objective.RoiName
+                    + (expected == needed.RoiName
                         ? string.Empty
                         : "; rename it to " + expected + ", which stands for its long name") + ".");
             if (found.IsEmpty)
                 throw new Refused("structure-empty", wanted + " has no contours in the plan's structure set.");
+            if (!needed.Fits(found.Volume))
+                throw new Refused(
+                    "structure-changed", wanted + " has " + Cc(found.Volume) + " in the plan's structure set; the objectives "
+                    + "were made for " + Cc(needed.VolumeCc) + ", give or take " + Cc(needed.ToleranceCc) + ". Its contours are "
+                    + "others now: send the structure set to the bridge and predict anew.");
+        }
+
+        private static string Cc(double volume)
+        {
+            return volume.ToString("F2", CultureInfo.InvariantCulture) + " cc";
         }
     }
 }

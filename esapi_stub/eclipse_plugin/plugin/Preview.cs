@@ -13,8 +13,8 @@ namespace FdpBridge.Eclipse
             var lines = new List<string>
             {
                 objectives.Notice,
-                "Objectives " + objectives.Sha256.Substring(0, 16) + ", made " + objectives.Created + " from a "
-                    + objectives.DoseSource + " dose (fdp-bridge " + objectives.Software
+                "Objectives " + objectives.Sha256.Substring(0, 16) + ", made " + objectives.Created + " from "
+                    + SourceWords(objectives.DoseSource) + " (fdp-bridge " + objectives.Software
                     + (objectives.Model.Length == 0 ? string.Empty : ", model " + objectives.Model) + ")",
                 objectives.Approval == null
                     ? "NOT APPROVED by a person"
@@ -36,11 +36,19 @@ namespace FdpBridge.Eclipse
                 group => "  " + group.Key + ": " + string.Join("; ", group.Select(WithPriority))));
             if (objectives.NormalTissue != null)
                 lines.Add("  normal tissue objective, " + NormalTissueWords(objectives.NormalTissue));
-            lines.AddRange(objectives.Findings.Select(finding => "Note: " + finding));
+            lines.AddRange(objectives.Warnings.Select(warning => "WARNING: " + warning));
+            lines.AddRange(objectives.Notes.Select(note => "Note: " + note));
             if (settings.Optimize)
                 lines.Add("Will then optimize" + (settings.CalculateDose ? " and calculate the dose" : string.Empty));
             lines.Add("Doses above are in Gy, totals over all fractions. Yes: change this plan. No: show the next. Cancel: stop.");
             return string.Join(Environment.NewLine, lines);
+        }
+
+        private static string SourceWords(string source)
+        {
+            if (source == "predicted")
+                return "a predicted dose";
+            return source == "optimized" ? "the optimized dose of a research plan" : "a dose of unknown origin";
         }
 
         private static bool IsThere(DerivedStructure recipe, ExternalPlanSetup plan)

@@ -211,6 +211,17 @@ def test_the_influence_is_that_of_pyradplan_but_for_its_shift_and_depths(monkeyp
     assert theirs.physical_dose.flat[0].sum() == pytest.approx(float(matrix.sum()), rel=1e-6)
 
 
+def test_bars_are_silent_also_where_something_imported_them_before(capsys: pytest.CaptureFixture[str]) -> None:
+    from esapi_stub.engine import radplan
+
+    bar = pytest.importorskip("tqdm").tqdm
+    with radplan._quietly():
+        list(bar(range(3)))
+    assert capsys.readouterr().err == ""
+    list(bar(range(3)))
+    assert "3/3" in capsys.readouterr().err, "the bars of others are left alone"
+
+
 @pytest.mark.parametrize("beamlet_mm", [0.5, 0.0, -7.0, 7.25, float("nan")])
 def test_beamlets_that_cannot_be_sampled_are_refused(beamlet_mm: float) -> None:
     with pytest.raises(GeometryRefusal, match="beamlet-width"):

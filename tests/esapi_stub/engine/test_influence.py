@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from scipy import sparse
@@ -64,6 +65,20 @@ def test_products_of_some_rows_are_those_of_the_smaller_matrix() -> None:
     np.testing.assert_allclose(part.part(again).gradient(one), one @ exact[again].toarray(), rtol=1e-6, atol=1e-12)
     assert part.part(np.array([], dtype=np.int64)).dose(fluences).shape == (2, 0)
     assert not part.gradient(0.0 * slopes).any()
+
+
+def test_products_do_not_hang_on_how_many_cores_there_are() -> None:
+    random = np.random.default_rng(5)
+    fluences, slopes = random.uniform(size=(3, 40)), random.normal(size=(3, 300))
+    products = DoseProducts(matrix_of(300, 40))
+    several = products.dose(fluences), products.gradient(slopes), products.squares(slopes[0])
+    numba.set_num_threads(1)
+    try:
+        one = products.dose(fluences), products.gradient(slopes), products.squares(slopes[0])
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for alone, together in zip(one, several, strict=True):
+        np.testing.assert_array_equal(alone, together)
 
 
 def test_squares_are_those_of_the_entries() -> None:

@@ -175,7 +175,7 @@ def test_several_together_are_each_as_alone_and_share_the_evaluations() -> None:
         np.testing.assert_array_equal(found.fluence, alone.fluence)
         assert found.history == alone.history
     assert sum(functions.calls) == sum(found.evaluations for found in together)
-    assert len(functions.calls) < 1.5 * max(found.evaluations for found in together)
+    assert 1.5 * len(functions.calls) < sum(functions.calls), "at least a third of the passes are saved"
 
 
 def test_a_cancelled_one_gives_the_best_so_far_and_reports_on_the_way() -> None:

@@ -11,6 +11,7 @@ from bridge.rt.case import Anatomy
 from models.fdp.channels import ORGANS
 from models.fdp.condition import HI_UNIT
 from models.fdp.frame import BOX, frame_of
+from models.fdp.model import FdpModel
 from models.preference import NEUTRAL, Preference
 from tests.models.fdp import anatomies
 from tests.models.fdp.anatomies import (
@@ -21,7 +22,9 @@ from tests.models.fdp.anatomies import (
 )
 from tests.models.fdp.known_networks import (
     HI,
+    PARAMETERS,
     PAROTID_L,
+    PAROTID_R,
     Answer,
     KnownNetworks,
     prepared,
@@ -60,9 +63,8 @@ class TestWishes:
         got = usual_prepared(networks).estimate(Preference("test", oar_weights={"Parotid_L": asked}))
         assert networks.conditions[0][PAROTID_L] == pytest.approx(np.log(held) / np.log(1.25), abs=1e-6)
         (finding,) = got.findings
-        assert (finding.code, finding.severity, dict(finding.where)) == (
-            "preference-limited", "warning", {"roi": "Parotid_L"},
-        )  # fmt: skip
+        where = {"roi": "Parotid_L", "wish": "oar_weight.Parotid_L", "asked": f"{asked:.2f}", "used": f"{held:.2f}"}
+        assert (finding.code, finding.severity, dict(finding.where)) == ("preference-limited", "warning", where)
         assert f"{asked:.2f}" in finding.message
         assert f"{held:.2f}" in finding.message
 
@@ -140,6 +142,19 @@ class TestHomogeneity:
         assert not wish[1:8].any()
         assert got.findings == ()
 
+    def test_a_model_of_labelled_plans_is_held_where_these_end(self) -> None:
+        """Each organ at its own end, one without labels at its usual dose, homogeneity at what plans reached."""
+        networks = KnownNetworks(usual_ramp())
+        limits = {organ: (0.8, 1.6) for organ in ORGANS if organ != "Parotid_R"}
+        parameters = PARAMETERS.model_copy(update={"hi_steps": (-0.2, 3.0), "weight_limits": limits})
+        model = FdpModel(parameters, networks, mirror_average=False)
+        got = replace(usual_prepared(networks), model=model).estimate(Preference("test", hi=0.02, oar_weight=2.0))
+        asked = networks.conditions[-1]
+        assert asked[HI] == pytest.approx(-0.2)
+        assert asked[PAROTID_L] == pytest.approx(np.log(1.6) / np.log(1.25), abs=1e-6)
+        assert asked[PAROTID_R] == 0.0
+        assert {finding.code for finding in got.findings} == {"preference-limited"}
+
     @pytest.mark.parametrize(("asked", "steps", "held"), [(0.02, -1.0, 0.1), (0.09, -1.0, 0.1), (0.4, 1.5, 0.225)])
     def test_a_wish_beyond_training_is_held_and_that_is_said(self, asked: float, steps: float, held: float) -> None:
         networks = KnownNetworks(usual_ramp())
@@ -149,6 +164,7 @@ class TestHomogeneity:
         assert (finding.code, finding.severity) == ("preference-limited", "warning")
         for number in (asked, 0.15, held):
             assert f"{number:.3f}" in finding.message
+        assert finding.where == {"wish": "hi", "asked": f"{asked:.3f}", "used": f"{held:.3f}"}
 
     def test_the_neutral_index_is_asked_for_once(self) -> None:
         networks = KnownNetworks(usual_ramp())

@@ -22,17 +22,17 @@ def usual(**changes: object) -> Anatomy:
 
 
 def codes(anatomy: Anatomy) -> list[str]:
-    return [finding.code for finding in scope_findings(anatomy, NINE)]
+    return [finding.code for finding in scope_findings(anatomy, [NINE])]
 
 
 def refusal(anatomy: Anatomy) -> ModelRefusal:
     with pytest.raises(ModelRefusal) as raised:
-        scope_findings(anatomy, NINE)
+        scope_findings(anatomy, [NINE])
     return raised.value
 
 
 def one(anatomy: Anatomy) -> Finding:
-    (finding,) = scope_findings(anatomy, NINE)
+    (finding,) = scope_findings(anatomy, [NINE])
     return finding
 
 
@@ -149,7 +149,7 @@ class TestTargets:
             "PTV_Low": (56.0, (HIGH[0], HIGH[1], (60, 120))),
             "PTV_Mid": (63.0, (HIGH[0], HIGH[1], (-120, -60))),
         }
-        found = scope_findings(usual(targets=targets), NINE)
+        found = scope_findings(usual(targets=targets), [NINE])
         assert [(finding.code, finding.where["roi"]) for finding in found] == [
             ("target-at-edge", "PTV_Low"),
             ("target-at-edge", "PTV_Mid"),
@@ -220,6 +220,15 @@ class TestBeams:
         finding = one(usual(gantry_deg=angles))
         assert (finding.code, finding.severity) == ("beams-outside-training", "warning")
         assert f"has {len(angles)} beam angles, the training plans had 9" in finding.message
+
+    def test_those_of_any_set_of_training_plans_are_known(self) -> None:
+        five = tuple(72.0 * number for number in range(5))
+        assert scope_findings(usual(gantry_deg=five[::-1]), [NINE, five]) == ()
+        (finding,) = scope_findings(usual(gantry_deg=five[:4]), [NINE, five])
+        assert "the training plans had 9 or 5 (gantry 0, 40, 80" in finding.message
+        assert "; or 0, 72, 144, 216, 288 degrees" in finding.message
+        (assumed,) = scope_findings(usual(gantry_deg=()), [NINE, five])
+        assert (assumed.code, "72" in assumed.message) == ("beams-assumed", False)
 
     @pytest.mark.parametrize(
         ("position", "known"),

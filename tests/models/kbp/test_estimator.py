@@ -18,7 +18,7 @@ from models.geometric.parameters import GeometricParameters
 from models.kbp.estimate import estimate_organ
 from models.kbp.model import KbpEstimator
 from models.kbp.regions import measure_organ, voxels_of
-from models.kbp.training import TrainingPlan, observe, train_kbp, write_influences, write_model
+from models.kbp.training import Source, TrainingPlan, observe, train_kbp, write_influences, write_model
 from models.preference import NEUTRAL
 from models.registry import export_model, gives_dose, list_models, load_card, load_estimator, load_model
 from tests.models.anatomies import box_anatomy
@@ -59,7 +59,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     training = train_kbp((observe(plan(seed), EXPECTED) for seed in range(PLANS)), EXPECTED)
     assert training.too_few == {"Lips": PLANS // 2}
     assert training.levels_gy == (60.0, 60.0)
-    write_model(folder / "kbp-boxes", training, "Boxes.", "none", "pytest")
+    write_model(folder / "kbp-boxes", training, Source("Boxes.", "none", "pytest"))
     write_influences(folder / "plans.csv", training.influences)
     return folder
 
@@ -197,7 +197,7 @@ def test_it_is_listed_shown_and_exported_as_any_model(zoo: Path, tmp_path: Path)
 def test_a_folder_that_is_there_is_not_written_over(zoo: Path) -> None:
     training = train_kbp((observe(plan(seed), EXPECTED) for seed in range(20)), EXPECTED)
     with pytest.raises(ModelRefusal) as refused:
-        write_model(zoo / "kbp-boxes", training, "Boxes.", "none", "pytest")
+        write_model(zoo / "kbp-boxes", training, Source("Boxes.", "none", "pytest"))
     assert refused.value.code == "export-exists"
 
 

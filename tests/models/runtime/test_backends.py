@@ -27,6 +27,7 @@ from models.runtime.torch_backend import TorchBackend
 from models.training.export import export_fdp
 from models.training.neutral import predict_patient
 from models.training.run import save_checkpoint
+from models.training.wish import NO_WISH
 from tests.models.training import small
 
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
@@ -231,10 +232,9 @@ def test_the_scale_of_the_error_is_calibrated_to_one_standard_deviation(
 ) -> None:
     small.shrink(monkeypatch)
     factor = FdpParameters.read(zoo / "resunet").spread_factor
-    condition = torch.zeros(1, CONDITION_SIZE)  # nine equispaced beams have no harmonics below the ninth
     shares = []
     for patient in (small.patient(1), small.patient(2, length=60)):  # the larger one counts no more than the other
-        dose, spread = predict_patient(random_network("resunet"), patient, condition, torch.device("cpu"))
+        dose, spread = predict_patient(random_network("resunet"), patient, NO_WISH, torch.device("cpu"))
         here = (patient.regions & 1 > 0) & (spread.numpy() > 0)
         error = np.abs(dose.numpy() - patient.dose.astype(np.float32))[here]
         shares.append(float((error <= factor * spread.numpy()[here]).mean()))

@@ -14,6 +14,8 @@ from models.training import dataset, export, loop, neutral, synthetic
 from models.training.clock import Budget, learning_rate
 from models.training.cut import Cut
 from models.training.dataset import ROIS, Patient, Sample
+from models.training.fdp import FdpSettings
+from models.training.vqvae import VqVaeSettings
 
 BOX = (16, 16, 24)
 MARGIN = 4
@@ -32,11 +34,11 @@ BOXES = {
 """In a frame of 24 x 24 x 32 voxels: the box, and four voxels around it."""
 
 
-def shrink(patch: pytest.MonkeyPatch) -> None:
+def shrink(patch: pytest.MonkeyPatch, box: tuple[int, int, int] = BOX) -> None:
     """Make every box and every crop of training small."""
     for module in (dataset, neutral, export):
-        patch.setattr(module, "BOX", BOX)
-    patch.setattr(dataset.sample_box, "__defaults__", (None, BOX))  # bound when the function was made
+        patch.setattr(module, "BOX", box)
+    patch.setattr(dataset.sample_box, "__defaults__", (None, box))  # bound when the function was made
     patch.setattr(synthetic, "CROP", BOX)
 
 
@@ -122,3 +124,18 @@ def weights(path: Path, key: str = "network") -> dict[str, torch.Tensor]:
     """Read the weights of a checkpoint."""
     content: dict[str, torch.Tensor] = torch.load(path, weights_only=True)[key]
     return content
+
+
+def stage1(steps: int, **changes: object) -> VqVaeSettings:
+    settings = {"network": NETWORK, "batch": 2, **changes}
+    return VqVaeSettings(Steps.minutes(steps), **settings)
+
+
+def stage2(steps: int, **changes: object) -> FdpSettings:
+    settings = {"network": NETWORK, "batch": 1, "box": BOX, **changes}
+    return FdpSettings(Steps.minutes(steps), **settings)
+
+
+def trained(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name

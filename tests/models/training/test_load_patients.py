@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from bridge.rt.errors import Refusal
 from models.fdp.channels import CHANNELS, ORGANS
-from models.training import dataset
-from models.training.dataset import ROIS, Patient, load_patients
+from models.training import prepare
+from models.training.dataset import ROIS, Patient
+from models.training.prepare import load_patients
 from tests.models import openkbp_patients
 
 
@@ -58,7 +59,7 @@ def test_what_was_made_is_taken_from_the_cache(
     prepared: tuple[Path, Path, Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, cache, first = prepared
-    monkeypatch.setattr(dataset, "ProcessPoolExecutor", None)  # nothing may be made
+    monkeypatch.setattr(prepare, "ProcessPoolExecutor", None)  # nothing may be made
     again = load_patients(folder, cache)
     assert [patient.id for patient in again] == ["pt_7"]
     np.testing.assert_array_equal(again[0].channels, first.channels)

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from models.fdp.channels import CHANNELS, ORGANS
-from models.fdp.condition import CONDITION_SIZE
 from models.training.dataset import ROIS, Patient
 from models.training.neutral import Neutral, predict_patient
+from models.training.wish import NO_WISH
 from tests.models.training import small
 
 CPU = torch.device("cpu")
 LEVEL, CT = CHANNELS.index("level"), CHANNELS.index("ct")
-NO_WISH = torch.zeros(1, CONDITION_SIZE)
 COVERED = (slice(4, -4), slice(4, -4), slice(4, -4))
 """What the box in the middle covers of a patient who is no longer than it."""
 
@@ -50,7 +49,7 @@ def random_level(length: int = 24) -> Patient:
 
 def test_a_patient_no_longer_than_a_box_is_predicted_in_one_box_in_the_middle() -> None:
     patient, network = random_level(), Copy()
-    dose, spread = predict_patient(network, patient, NO_WISH + 0.25, CPU)
+    dose, spread = predict_patient(network, patient, replace(NO_WISH, hi=0.25), CPU)
     assert network.asked == [(1, len(CHANNELS), *small.BOX)]
     expected = patient.channels[LEVEL].astype(np.float32) + 0.25
     np.testing.assert_allclose(dose[COVERED].numpy(), expected[COVERED], rtol=1e-6)
@@ -78,14 +77,14 @@ def test_channels_left_out_are_zeros_to_the_network_and_stay_in_the_patient() ->
 
 def made(patients: list[Patient], network: nn.Module | None = None) -> Neutral:
     found = Neutral(patients, CPU, ())
-    found.make(network or Copy(), NO_WISH)
+    found.make(network or Copy())
     return found
 
 
 def test_neutral_predictions_are_made_once() -> None:
     network = Copy()
     found = made([random_level()], network)
-    found.make(network, NO_WISH)
+    found.make(network)
     assert len(network.asked) == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,19 @@ from torch import Tensor
 
 from bridge.rt.errors import ModelRefusal
 from models.fdp.channels import CHANNELS, CT_CHANNEL
-from models.fdp.network import Fdp
 from models.fdp.vqvae import VqVae
 from models.training import fdp
 from models.training.dataset import Augmentation, Patient, Sample
 from models.training.export import export_fdp, network_of
-from models.training.fdp import FdpSettings, train_fdp
+from models.training.fdp import train_fdp
 from models.training.losses import image_loss
 from models.training.optimizer import Optimizers
-from models.training.run import load_checkpoint, save_checkpoint
-from models.training.vqvae import VqVaeSettings, train_vqvae
-from models.training.wishes import Wish, wish_loss
+from models.training.run import load_checkpoint
+from models.training.vqvae import train_vqvae
+from models.training.wish import Wish
+from models.training.wishes import wish_loss
 from tests.models.training import small
+from tests.models.training.small import stage1, stage2, trained
 
 pytestmark = [
     pytest.mark.filterwarnings(small.NO_CUDA),
@@ -43,16 +44,6 @@ def patients() -> list[Patient]:
     return [small.patient(seed) for seed in (1, 2, 3)]
 
 
-def stage1(steps: int, **changes: object) -> VqVaeSettings:
-    settings = {"network": small.NETWORK, "batch": 2, **changes}
-    return VqVaeSettings(small.Steps.minutes(steps), **settings)
-
-
-def stage2(steps: int, **changes: object) -> FdpSettings:
-    settings = {"network": small.NETWORK, "batch": 1, "box": small.BOX, **changes}
-    return FdpSettings(small.Steps.minutes(steps), **settings)
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
@@ -60,11 +51,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def trained(folder: Path, name: str) -> Path:
-    (folder / name).mkdir()
-    return folder / name
 
 
 def test_stage_one_with_the_same_seed_gives_the_same_weights_and_with_another_seed_others(
@@ -170,14 +156,6 @@ def test_stage_two_resumes_where_it_stopped(
     _, adam = after["optimizer"]
     counts = {float(state["step"]) for state in adam["state"].values()}
     assert max(counts) == 5.0
-
-
-def test_resuming_without_a_checkpoint_is_refused(tmp_path: Path, patients: list[Patient]) -> None:
-    for train, settings in ((train_vqvae, stage1(1)), (train_fdp, stage2(1))):
-        with pytest.raises(ModelRefusal) as refused:
-            train(patients, tmp_path, settings, resume=True)
-        assert refused.value.code == "checkpoint-unreadable"
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_stage_two_starts_with_the_averaged_decoder_of_stage_one(
@@ -320,58 +298,6 @@ def test_the_codes_of_stage_one_learn_doses(
     assert np.mean(error[-5:]) < 0.5 * np.mean(error[:3])
 
 
-def test_a_checkpoint_of_another_stage_is_not_taken_for_one_of_this(
-    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small.Steps(monkeypatch)
-    checkpoint = train_vqvae(patients, tmp_path, stage1(1))
-    with pytest.raises((ModelRefusal, RuntimeError)):
-        network_of(checkpoint)
-    with pytest.raises((ModelRefusal, RuntimeError)):
-        train_fdp(patients, tmp_path, stage2(1, start=checkpoint))
-
-
-def test_a_checkpoint_from_before_masks_counts_the_whole_box(
-    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its weights fit a masked network too, which would give other doses."""
-    sizes = {name: value for name, value in asdict(small.NETWORK).items() if name != "masked"}
-    old = Fdp(replace(small.NETWORK, masked=False)).eval()
-    content = {"stage": "fdp", "settings": sizes, "without": [], "averaged": dict(old.state_dict())}
-    save_checkpoint(tmp_path / "old.pt", content)
-    assert network_of(tmp_path / "old.pt").settings == old.settings
-    with pytest.raises(ModelRefusal, match="another masked"):
-        load_checkpoint(tmp_path / "old.pt", CPU, "fdp", small.NETWORK.as_dict())
-    stage_one = {"stage": "vqvae", "settings": sizes, "averaged": dict(VqVae(small.NETWORK).state_dict())}
-    save_checkpoint(tmp_path / "old1.pt", stage_one)
-    with pytest.raises(ModelRefusal, match="other sizes") as refused:
-        train_fdp(patients, tmp_path, stage2(1, stage1=tmp_path / "old1.pt"))
-    assert refused.value.code == "checkpoint-network"
-
-
-def test_checkpoints_from_before_wishes_had_places_are_refused(
-    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To export, to start from and to resume: their network had no layers for places and no spread of the target."""
-    small.Steps(monkeypatch)
-    path = train_fdp(patients, trained(tmp_path, "old"), stage2(1))
-    content = load_checkpoint(path, CPU, "fdp")
-    for key in ("network", "averaged"):
-        content[key] = {n: v for n, v in content[key].items() if "wished_" not in n and "homogeneity" not in n}
-    save_checkpoint(path, content)
-
-    def resume() -> None:
-        train_fdp(patients, path.parent, stage2(2), resume=True)
-
-    def start() -> None:
-        train_fdp(patients, trained(tmp_path, "new"), stage2(1, start=path))
-
-    for use in (resume, start, lambda: network_of(path)):
-        with pytest.raises(ModelRefusal, match=r"fdp.pt is of another network.*homogeneity") as refused:
-            use()
-        assert refused.value.code == "checkpoint-network"
-
-
 def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
     tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,16 +311,3 @@ def test_stage_two_learns_from_boxes_smaller_than_those_of_a_prediction(
     rows = rows_of(tmp_path / "fdp.csv")
     assert {bool(row["organs_gy"]) for row in rows} == {False, True}  # wishes too
     assert all(bool(torch.isfinite(value).all()) for value in small.weights(path).values())
-
-
-def test_the_network_of_a_checkpoint_is_the_averaged_one(
-    tmp_path: Path, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small.Steps(monkeypatch)
-    path = train_fdp(patients, tmp_path, stage2(3))
-    network = network_of(path)
-    assert isinstance(network, Fdp)
-    assert not network.training
-    assert network.settings == small.NETWORK
-    assert same(dict(network.state_dict()), small.weights(path, "averaged"))
-    assert not same(dict(network.state_dict()), small.weights(path, "network"))

@@ -10,9 +10,9 @@ import torch
 
 from models.fdp.channels import ORGANS
 from models.fdp.condition import HI_UNIT, WEIGHT_UNIT
-from models.training import wishes
 from models.training.dataset import ROIS, Sample
-from models.training.wishes import NO_WISH, Measures, Wish, hindsight, measure, random_wish, wish_loss
+from models.training.wish import NO_WISH, Wish
+from models.training.wishes import Measures, hindsight, measure, random_wish, wish_loss
 from tests.models.training import small
 
 SHAPE = (10, 12, 14)
@@ -248,7 +248,7 @@ def test_random_wishes_are_of_the_kinds_that_are_honoured() -> None:
 
 
 def test_a_wish_speaks_in_the_units_that_prediction_speaks_in() -> None:
-    assert wishes.NO_WISH.numbers() == [0.0] * (1 + len(ORGANS))
+    assert NO_WISH.numbers() == [0.0] * (1 + len(ORGANS))
     assert pytest.approx(math.log(1.25)) == WEIGHT_UNIT
     assert len(ROIS) == len(ORGANS) + 3
 

@@ -54,6 +54,13 @@ class TestCase:
         shared_mm2 = 1 * 8 * 25.0  # one column of voxels lies in PTV70
         assert left.planes[0].region.area == pytest.approx(whole_mm2 - shared_mm2)
 
+    def test_an_organ_where_no_dose_is_computed_is_named_and_not_planned(self, tmp_path: Path) -> None:
+        above = np.s_[56:66, 67:75, 73:80]
+        case = read_planning_case(write_patient(tmp_path, parotid=above))
+        assert case.beyond_body == ("Parotid_L",)
+        assert "Parotid_L" not in {structure.name for structure in case.structures} | case.outside.keys()
+        assert "Parotid_L" not in {goal.roi_name for goal in protocol_goals(load_protocol("head_and_neck"), case)}
+
     def test_it_tells_what_targets_take_of_an_organ(self, case: PlanningCase) -> None:
         parotid = case.within_targets("Parotid_L")
         assert (parotid.share, parotid.least_mean_gy) == (pytest.approx(0.1), pytest.approx(7.0))
@@ -137,6 +144,10 @@ class TestAims:
         # 13 Gy and 0.8 of what the rest gets are 25.7 Gy
         assert (asked[3].asked_gy, asked[3].priority) == (pytest.approx(12.7 / 0.8), 0.3)
 
+    def test_a_near_maximum_is_asked_as_firmly_as_coverage_also_where_it_is_a_wish(self) -> None:
+        (aim,) = first_aims((Goal(2, "PTV70", "upper", 74.9, 0.0, hard=False),))
+        assert (aim.asked_gy, aim.priority) == (pytest.approx(74.6), 1000.0)
+
     def test_a_mean_that_the_targets_alone_exceed_asks_nothing_of_the_rest_but_to_get_none(self) -> None:
         (aim,) = first_aims((replace(MEAN, within=WithinTargets(0.7, 40.0)),))
         assert aim.asked_gy == 0.0
@@ -151,7 +162,7 @@ class TestAims:
         aim = Aim(COVERAGE, 70.3, 1000.0)
         for _ in range(10):
             aim = aim.harder(30.0)
-        assert aim == Aim(COVERAGE, 70.9, 9000.0)
+        assert aim == Aim(COVERAGE, 72.0, 9000.0)
         assert aim.harder(30.0) == aim
         low = Aim(MEAN, 15.0, 0.3)
         for _ in range(10):
@@ -167,6 +178,10 @@ class TestAims:
             PointObjective(3, "upper", 44.7, pytest.approx(0.5), 90.0),
             MeanObjective(OUTSIDE_NUMBER + 4, 15.0, 10.0),
         ]
+
+    def test_a_near_minimum_is_asked_of_nearly_all_of_the_target(self) -> None:
+        near_minimum = Aim(Goal(2, "PTV70", "lower", 66.5, 99.0), 66.8, 100.0)
+        assert objectives_of((near_minimum,), {2: 100.0}) == [PointObjective(2, "lower", 66.8, 99.5, 100.0)]
 
     def test_of_an_organ_within_the_targets_nothing_is_asked(self) -> None:
         assert objectives_of((Aim(MEAN, 15.0, 10.0),), {4: 30.0}) == []
