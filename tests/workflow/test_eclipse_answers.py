@@ -15,7 +15,7 @@ from bridge.workflow import decide, eclipse_answers, hand_overs, jobs
 from bridge.workflow.eclipse_answers import EclipseAnswers
 from bridge.workflow.store import Store
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
-from tests.workflow.handed_over import Room
+from tests.workflow.handed_over import Room, handed_over
 from tests.workflow.results import make_results
 
 APPLIED = "applied 5 of 6 objectives to plan 2.25.7; not taken: Parotid_L-PTV: upper 20 Gy at 20 % (no such)"
@@ -25,10 +25,7 @@ LATER = {"created_utc": "2026-03-02T11:00:00Z"}
 
 @pytest.fixture
 def room(store: Store, tmp_path: Path) -> Room:
-    room = Room(store, tmp_path)
-    room.approve()
-    room.courier().run_once()
-    return room
+    return handed_over(store, tmp_path)
 
 
 def again(room: Room) -> None:

@@ -15,15 +15,12 @@ from bridge.workflow.results import results_of
 from bridge.workflow.revisions import void
 from bridge.workflow.store import Store
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
-from tests.workflow.handed_over import Room
+from tests.workflow.handed_over import Room, handed_over
 
 
 @pytest.fixture
 def room(store: Store, tmp_path: Path) -> Room:
-    room = Room(store, tmp_path)
-    room.approve()
-    room.courier().run_once()
-    return room
+    return handed_over(store, tmp_path)
 
 
 def voided(room: Room) -> None:

@@ -38,7 +38,7 @@ class Done:
     plans
         Made in this run, by patient; 0 of one of whom nothing was missing.
     left_out
-        Patients who could not be done, with the reasons.
+        Patients who could not be done, with the reasons, in the order of the jobs.
     """
 
     plans: dict[str, int]
@@ -110,15 +110,14 @@ def over_patients(
     """
     futures: list[Future[_Outcome]] = [executor.submit(_attempt, patient, job) for patient, job in jobs]
     plans: dict[str, int] = {}
-    left_out: list[LeftOut] = []
+    left_out: dict[str, LeftOut] = {}
     all_left_out = {one.patient: one for one in read_left_out(folder)}
     try:
         for done, future in enumerate(as_completed(futures), start=1):
             outcome = future.result()
             all_left_out.pop(outcome.patient, None)
             if outcome.error is not None:
-                left_out.append(LeftOut(outcome.patient, outcome.error))
-                all_left_out[outcome.patient] = left_out[-1]
+                left_out[outcome.patient] = all_left_out[outcome.patient] = LeftOut(outcome.patient, outcome.error)
                 logger.warning("%s is left out: %s", outcome.patient, outcome.error["message"])
             else:
                 plans[outcome.patient] = outcome.plans
@@ -136,7 +135,7 @@ def over_patients(
     finally:
         for future in futures:
             future.cancel()
-    return Done(plans, tuple(left_out))
+    return Done(plans, tuple(left_out[patient] for patient, _ in jobs if patient in left_out))
 
 
 def _attempt(patient: str, job: Callable[[], int]) -> _Outcome:

@@ -196,7 +196,7 @@ def test_reach_is_what_plans_of_half_of_the_patients_reach(library: Path) -> Non
 
 def test_a_training_on_a_library_says_whose_plans_it_promises(library: Path) -> None:
     origin = library_origin(open_library(library))
-    assert "esapi_stub (closed form), protocol head_and_neck" in origin.trained_for
+    assert "the dose engine closed form, protocol head_and_neck" in origin.trained_for
     assert "5 plans of 1 training patients" in origin.training
     assert open_library(library).recipe.sha256 in origin.training
     assert [len(beams) for beams in origin.beams_deg] == [9, 5]
