@@ -33,6 +33,7 @@ __all__ = [
     "CaseView",
     "case_id_of",
     "ensure_case",
+    "find_case",
     "get_case",
     "list_cases",
     "put_case",
@@ -130,6 +131,12 @@ def get_case(session: Session, case_id: str) -> CaseView:
         No case has that id (``case-unknown``).
     """
     return _view(_row(session, case_id))
+
+
+def find_case(session: Session, case_id: str) -> CaseView | None:
+    """Give one case, or None where no case has that id."""
+    row = session.get(CaseRow, case_id)
+    return None if row is None else _view(row)
 
 
 def list_cases(session: Session, study_instance_uid: str | None = None) -> Sequence[CaseView]:

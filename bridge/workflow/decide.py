@@ -110,7 +110,7 @@ def predict_again(
             f"A new prediction begins without the edits of these objectives, {edits} so far. Say that they may be left "
             "behind.",
         )
-    void(session, results, actor, state)
+    void(session, case_id, actor)
     jobs.queue_again(session, results.job, preference)
     audit.append(
         session,

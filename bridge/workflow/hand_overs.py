@@ -38,6 +38,7 @@ __all__ = [
     "applied",
     "audited_case_id",
     "due",
+    "give_back",
     "hand_overs_of",
     "is_owed",
     "is_superseded",
@@ -220,6 +221,14 @@ def withdraw(session: Session, case_id: str) -> None:
             state=row.state,
             reason=row.message,
         )
+
+
+def give_back(session: Session, case_id: str) -> None:
+    """Owe again what was withdrawn of the newest objectives of a case, whose approval holds."""
+    done = jobs.last_done(session, case_id)
+    row = None if done is None else newest_hand_over(session, case_id, [artifact.sha256 for artifact in done[1]])
+    if row is not None and row.state in ("withdrawing", "withdrawn"):
+        try_again(row)
 
 
 def to_withdraw(session: Session, now: datetime) -> Sequence[HandOver]:

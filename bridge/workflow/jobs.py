@@ -79,8 +79,12 @@ class Artifact:
 
 def is_known(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
     """Tell if a prediction of these inputs was ever queued, however it ended."""
-    query = select(JobRow.id).where(JobRow.case_id == case_id, JobRow.input_sha256 == _input_sha256(inputs))
-    return session.scalars(query).first() is not None
+    return _row_of(session, case_id, inputs) is not None
+
+
+def _row_of(session: Session, case_id: str, inputs: Sequence[str]) -> JobRow | None:
+    query = select(JobRow).where(JobRow.case_id == case_id, JobRow.input_sha256 == _input_sha256(inputs))
+    return session.scalars(query).first()
 
 
 def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
@@ -126,6 +130,16 @@ def queue_again(session: Session, job: Job, preference: Mapping[str, Any] | None
         )
     )
     session.flush()
+
+
+def queue_known(session: Session, case_id: str, inputs: Sequence[str]) -> None:
+    """Queue inputs once more that were queued before (:func:`is_known`) and that their case came back to."""
+    row = _row_of(session, case_id, inputs)
+    if row is None:
+        raise LookupError(f"no prediction of case {case_id} has these inputs")
+    if row.state != "queued":
+        queue_again(session, _job(row), row.preference)
+    set_state(session, case_id, CaseState.QUEUED, f"{len(inputs)} objects complete again")
 
 
 def claim_next(session: Session) -> Job | None:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal
-from bridge.workflow import audit, hand_overs
+from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.results import CaseResults
 from bridge.workflow.schema import RevisionRow, SignatureRow
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _SHOWN = 5
+_RELEASED = (CaseState.DELIVERING, CaseState.DELIVERED, CaseState.FAILED)
 _LEAST_LATER = timedelta(microseconds=1)
 
 
@@ -169,7 +170,7 @@ def _revised(
 ) -> Revision:
     if not changes:
         return before
-    case_id, state = results.job.case_id, get_case(session, results.job.case_id).state
+    case_id = results.job.case_id
     now = datetime.now(UTC)
     # Eclipse offers the newest first, and takes each set once: what is edited back is another set than the one before,
     # and the newest one also where the clock was put back
@@ -197,7 +198,7 @@ def _revised(
         after=after.sha256,
         changes=list(changes),
     )
-    void(session, results, author, state)
+    void(session, case_id, author)
     set_state(session, case_id, CaseState.REVIEW, f"edited by {author}; waits for approval", author)
     return Revision(row.job_id, row.number, author, row.created_utc, tuple(changes), after)
 
@@ -263,12 +264,18 @@ def _number_of(version: str, newest: Revision) -> int | None:
     return int(number) if re.fullmatch("[0-9]{1,9}", number) and job_id == str(newest.job_id) else None
 
 
-def void(session: Session, results: CaseResults, author: str, state: CaseState) -> None:
-    """Say on record that what was signed or released counts no more, where anything was, and have it withdrawn."""
-    signers = list(session.scalars(select(SignatureRow.user_name).where(SignatureRow.job_id == results.job.id)))
-    if signers or state is CaseState.DELIVERED:
-        audit.append(session, author, "approval-voided", results.job.case_id, signed_by=signers, was=state.value)
-        hand_overs.withdraw(session, results.job.case_id)
+def void(session: Session, case_id: str, actor: str) -> None:
+    """Say on record that what was signed or released counts no more, where anything was, and have it withdrawn.
+
+    Called while the case is still where that was done.
+    """
+    done, state = jobs.last_done(session, case_id), get_case(session, case_id).state
+    if done is None:
+        return
+    signers = list(session.scalars(select(SignatureRow.user_name).where(SignatureRow.job_id == done[0].id)))
+    if signers or state in _RELEASED:
+        audit.append(session, actor, "approval-voided", case_id, signed_by=signers, was=state.value)
+        hand_overs.withdraw(session, case_id)
 
 
 def revisions_of(session: Session, job_id: int) -> Sequence[RevisionRow]:

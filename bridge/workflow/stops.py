@@ -1,7 +1,8 @@
 """Stops: a person holds a case, or discards it. Where it stands does not change, but nothing goes on with it.
 
 A stopped case is not predicted, edited, approved or sent until somebody lets it go on. A discarded one is stopped as
-well, and lists leave it out; nothing of it is deleted, so that a mistake can be mended.
+well, and lists leave it out; its objectives leave Eclipse's folder unless a plan got them. Nothing of it is deleted, so
+that a mistake can be mended: let go on, it hands them over again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal
-from bridge.workflow import audit
-from bridge.workflow.cases import get_case
+from bridge.workflow import audit, hand_overs
+from bridge.workflow.cases import CaseState, get_case
 from bridge.workflow.reasons import require_reason
 from bridge.workflow.schema import CaseRow
 
@@ -43,6 +44,8 @@ def stop(session: Session, case_id: str, kind: StopKind, actor: str, reason: str
     row.stop, row.stop_by, row.stop_reason, row.stop_utc = kind.value, actor, reason, datetime.now(UTC)
     session.flush()
     audit.append(session, actor, f"case-{kind}", case_id, reason=reason, state=case.state.value)
+    if kind is StopKind.DISCARDED:
+        hand_overs.withdraw(session, case_id)
 
 
 def resume(session: Session, case_id: str, actor: str, reason: str) -> None:
@@ -61,6 +64,8 @@ def resume(session: Session, case_id: str, actor: str, reason: str) -> None:
     row.stop = row.stop_by = row.stop_reason = row.stop_utc = None
     session.flush()
     audit.append(session, actor, "case-resumed", case_id, reason=reason, was=case.stop, state=case.state.value)
+    if case.stop == StopKind.DISCARDED and case.state in (CaseState.DELIVERING, CaseState.DELIVERED):
+        hand_overs.give_back(session, case_id)
 
 
 def require_going(session: Session, case_id: str) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
 from bridge.node.instances import StoredInstance
 from bridge.node.settings import QuietPolicy
-from bridge.workflow import jobs
+from bridge.workflow import decide, hand_overs, jobs
 from bridge.workflow.cases import CaseState, case_id_of, get_case, list_cases, put_case, set_state
 from bridge.workflow.intake import Intake
 from bridge.workflow.jobs import Artifact
@@ -204,6 +205,64 @@ def test_a_study_refused_while_its_job_waits_is_not_run(room: Room) -> None:
     with room.store.transaction() as session:
         assert jobs.claim_next(session) is None
     assert room.case()[0] == "refused"
+
+
+@pytest.mark.parametrize("predicted", [False, True])
+def test_a_case_whose_contents_were_told_apart_is_predicted_from_the_one_that_holds(
+    room: Room, predicted: bool
+) -> None:
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    if predicted:
+        room.run()
+    room.arrive(instance(CT_UIDS[0], content="other", z_mm=3.0))
+    assert room.case()[0] == "refused"
+    with room.store.transaction() as session:
+        decide.keep(session, CT_UIDS[0], slices()[0].sha256, "a.physicist")
+    room.wait(2.0)
+    assert room.case() == ("queued", "6 objects complete again")
+    assert room.run().inputs == tuple(sorted(one.sha256 for one in (structure_set(), *slices())))
+    room.restart()
+    assert (room.case()[0], room.jobs()) == ("review", 1 + predicted)
+
+
+def released(room: Room) -> None:
+    """Let the objectives of the newest prediction be on their way to Eclipse."""
+    with room.store.transaction() as session:
+        hand_overs.queue(session, Path("objectives.json"), "b" * 64, "c" * 64, None, CASE)
+        set_state(session, CASE, CaseState.DELIVERED, "objectives to the folder for Eclipse")
+
+
+def hand_over_and_voids(room: Room) -> tuple[str, list[str]]:
+    with room.store.transaction() as session:
+        (row,) = hand_overs.hand_overs_of(session, CASE)
+        voids = select(AuditRow).where(AuditRow.action == "approval-voided")
+        return row.state, [event.detail["was"] for event in session.scalars(voids)]
+
+
+@pytest.mark.parametrize(
+    ("late", "state"),
+    [
+        (plan(), "queued"),
+        (instance(f"{STUDY}.2.9", z_mm=60.0), "waiting"),
+        (instance(CT_UIDS[0], content="other", z_mm=3.0), "refused"),
+    ],
+    ids=["complete", "waiting", "refused"],
+)
+def test_what_was_released_is_taken_back_once_when_other_files_come(
+    room: Room, late: StoredInstance, state: str
+) -> None:
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    room.run()
+    released(room)
+    room.wait(10.0)
+    assert hand_over_and_voids(room) == ("pending", [])
+    room.arrive(late)
+    for _ in range(3):
+        room.wait(2.0)
+    assert room.case()[0] == state
+    assert hand_over_and_voids(room) == ("withdrawing", ["delivered"])
 
 
 def test_two_structure_sets_are_two_cases(room: Room) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from bridge.rt.errors import ApprovalRefusal, StorageFailure
 from bridge.workflow import decide, stops
 from bridge.workflow.cases import CaseState, set_state
-from bridge.workflow.results import results_of
 from bridge.workflow.revisions import void
 from bridge.workflow.store import Store
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
@@ -26,7 +26,7 @@ def room(store: Store, tmp_path: Path) -> Room:
 def voided(room: Room) -> None:
     """Let somebody edit the objectives."""
     with room.store.transaction() as session:
-        void(session, results_of(session, room.cases, room.id), "a.physicist", CaseState.DELIVERED)
+        void(session, room.id, "a.physicist")
         set_state(session, room.id, CaseState.REVIEW, "edited by a.physicist; waits for approval")
 
 
@@ -50,6 +50,28 @@ def test_they_leave_although_the_case_is_put_on_hold(room: Room) -> None:
         stops.stop(session, room.id, stops.StopKind.HELD, "a.physicist", "look again")
     room.courier().run_once()
     assert not room.handed.exists()
+
+
+def test_those_of_a_discarded_case_leave_and_come_back_with_it(room: Room) -> None:
+    with room.store.transaction() as session:
+        stops.stop(session, room.id, stops.StopKind.DISCARDED, "a.physicist", "another patient's")
+    room.courier().run_once()
+    assert (list(room.folder.root.iterdir()), room.line().state) == ([], "withdrawn")
+    with room.store.transaction() as session:
+        stops.resume(session, room.id, "a.physicist", "it was his after all")
+    room.courier().run_once()
+    assert sorted(path.name for path in room.handed.iterdir()) == ["objectives.json", "objectives.xml"]
+    assert room.state() == ("delivered", "objectives to the folder for Eclipse: no answer yet")
+
+
+def test_what_an_edit_made_void_does_not_come_back_with_a_discarded_case(room: Room) -> None:
+    voided(room)
+    room.courier().run_once()
+    for change in (partial(stops.stop, kind=stops.StopKind.DISCARDED), stops.resume):
+        with room.store.transaction() as session:
+            change(session, room.id, actor="a.physicist", reason="a mistake")
+    room.courier().run_once()
+    assert (list(room.folder.root.iterdir()), room.line().state) == ([], "withdrawn")
 
 
 def test_objectives_that_a_plan_got_stay_and_it_is_said(room: Room) -> None:
