@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bridge.rt.findings import Finding
+from objective_extraction.contradictions import contradictions
 from objective_extraction.near_maximum import NEAR_MAXIMUM_CC
 from objective_extraction.objectives import Objective, PointObjective
 
@@ -19,20 +20,19 @@ window under 4 % is what a model smooths, not what a plan has."""
 
 
 def about_objectives(objectives: Iterable[Objective]) -> list[Finding]:
-    """Tell where the point objectives of one structure contradict each other.
+    """Tell where the objectives of one structure contradict each other, or leave each other no room.
 
-    A DVH never rises: of two upper points the one at the larger volume must have the lower dose, and a lower point
-    must not ask for more dose than an upper point allows to a smaller volume, nor for as much as one allows to its own.
+    A DVH never rises: of two upper points the one at the larger volume must have the lower dose.
     """
-    of_structure: dict[str, list[PointObjective]] = {}
+    of_structure: dict[str, list[Objective]] = {}
     for objective in objectives:
-        if isinstance(objective, PointObjective):
-            of_structure.setdefault(objective.roi_name, []).append(objective)
-    return [finding for name, points in of_structure.items() for finding in _of_one(name, points)]
+        of_structure.setdefault(objective.roi_name, []).append(objective)
+    return [finding for name, asked in of_structure.items() for finding in _of_one(name, asked)]
 
 
-def _of_one(name: str, points: Sequence[PointObjective]) -> list[Finding]:
+def _of_one(name: str, asked: Sequence[Objective]) -> list[Finding]:
     found = []
+    points = [one for one in asked if isinstance(one, PointObjective)]
     where = {"roi": name}
     ascending = sorted(points, key=lambda point: (point.volume_percent, -point.dose_gy))
     uppers = [point for point in ascending if point.operator == "upper"]
@@ -45,16 +45,7 @@ def _of_one(name: str, points: Sequence[PointObjective]) -> list[Finding]:
                     f"beside {first.dose_gy:g} Gy at {first.volume_percent:g} %, or has its points out of order."
                 )
                 found.append(Finding("points-not-monotone", "warning", message, where))
-    for lower in lowers:
-        for upper in uppers:
-            is_at_same = upper.volume_percent == lower.volume_percent
-            is_colder = upper.dose_gy <= lower.dose_gy if is_at_same else upper.dose_gy < lower.dose_gy
-            if upper.volume_percent <= lower.volume_percent and is_colder:
-                message = (
-                    f"{name!r} is asked for at least {lower.dose_gy:g} Gy at {lower.volume_percent:g} % and for at "
-                    f"most {upper.dose_gy:g} Gy at {upper.volume_percent:g} %; both cannot be met."
-                )
-                found.append(Finding("objectives-contradict", "warning", message, where))
+    found += contradictions(name, asked)
     for highest in uppers[:1]:
         for lower in lowers[:1]:
             room = highest.dose_gy - lower.dose_gy

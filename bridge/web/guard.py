@@ -52,15 +52,25 @@ class GuardedRoute(Route):
         ``"GET"``, ``"POST"``, ``"PUT"`` or ``"DELETE"``.
     asks_by_itself
         Whether pages ask for it again and again: that keeps nobody logged in.
+    lists_patients
+        Whether it names the patients of many cases: who looked is kept, as for those of one case.
     """
 
     def __init__(
-        self, path: str, view: View, permission: Permission, method: str = "GET", asks_by_itself: bool = False
+        self,
+        path: str,
+        view: View,
+        permission: Permission,
+        method: str = "GET",
+        *,
+        asks_by_itself: bool = False,
+        lists_patients: bool = False,
     ) -> None:
         self.view = view
         self.permission = permission
         self.is_change = method != "GET"
         self.asks_by_itself = asks_by_itself
+        self.lists_patients = lists_patients
 
         async def endpoint(request: Request) -> Response:
             body = await _body(request)
@@ -111,8 +121,9 @@ class GuardedRoute(Route):
             require_csrf_token(visit.form().get("csrf") if given is None else given, visit.token)
 
     def _audit_look(self, visit: Visit) -> None:
-        """Keep who looked at which patient, once an hour for each session and case, or show nothing."""
-        if visit.session is None or visit.case_id is None or self.is_change or self.asks_by_itself:
+        """Keep who looked at which patient or list, once an hour for each session and case, or show nothing."""
+        is_look = visit.case_id is not None or self.lists_patients
+        if visit.session is None or not is_look or self.is_change or self.asks_by_itself:
             return
         (user, token), looks = visit.session, visit.room.looks
         key = f"{token} {visit.case_id}"
@@ -120,7 +131,8 @@ class GuardedRoute(Route):
             return
         try:
             with visit.room.store.transaction() as session:
-                audit.append(session, user.name, "case-looked-at", visit.case_id, address=visit.address)
+                action = "worklist-looked-at" if visit.case_id is None else "case-looked-at"
+                audit.append(session, user.name, action, visit.case_id, address=visit.address)
         except Failure:
             looks.forgive(key)
             raise

@@ -56,9 +56,9 @@ class _Found:
 def worklist_routes() -> list[GuardedRoute]:
     """Give the routes."""
     return [
-        GuardedRoute("/", _worklist, Permission.LOOK),
+        GuardedRoute("/", _worklist, Permission.LOOK, lists_patients=True),
         GuardedRoute("/worklist/table", _table, Permission.LOOK, asks_by_itself=True),
-        GuardedRoute("/cases.json", _worklist_json, Permission.LOOK),
+        GuardedRoute("/cases.json", _worklist_json, Permission.LOOK, lists_patients=True),
     ]
 
 

@@ -86,6 +86,27 @@ def point(
     )  # fmt: skip
 
 
+def mean(name: str, dose_gy: float) -> MeanObjective:
+    return MeanObjective(
+        roi_number=5, roi_name=name, standard_name=None, priority=7.0, origin=ORIGIN, dose_gy=dose_gy
+    )  # fmt: skip
+
+
+def geud(name: str, operator: str, dose_gy: float, a: float) -> GeudObjective:
+    return GeudObjective(
+        roi_number=5, roi_name=name, standard_name=None, priority=7.0, origin=ORIGIN,
+        operator=operator, dose_gy=dose_gy, a=a,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def line(name: str, operator: str, *curve: tuple[float, float]) -> LineObjective:
+    """A curve through volumes in % with doses in Gy."""
+    return LineObjective(
+        roi_number=5, roi_name=name, standard_name=None, priority=7.0, origin=ORIGIN,
+        operator=operator, curve=tuple(CurvePoint(*point) for point in curve),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
 def every_kind() -> tuple[Objective, ...]:
     """One objective of each kind, as in the worked example of the template format."""
     parotid = {"roi_number": 5, "roi_name": "Parotid_L", "standard_name": "Parotid_L", "origin": ORIGIN}

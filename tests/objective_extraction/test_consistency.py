@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from objective_extraction.consistency import Overlap, about_objectives, about_overlap
-from objective_extraction.objectives import PointObjective
-from tests.objective_extraction.cases import every_kind, point
+from objective_extraction.objectives import Objective, PointObjective
+from tests.objective_extraction.cases import every_kind, geud, line, mean, point
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,36 @@ def test_a_dvh_never_rises(asked: list[tuple[str, float, float]], codes: list[st
     assert [finding.code for finding in about_objectives(points)] == codes
 
 
-def test_structures_are_held_apart_and_other_kinds_left_alone() -> None:
+def test_structures_are_held_apart() -> None:
     assert about_objectives(every_kind()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "contradicts"),
+    [
+        # 66.5 Gy to 95 % are 63.175 Gy on average, if the rest gets nothing
+        ([point("A", "lower", 66.5, 95.0), mean("A", 63.2)], False),
+        ([point("A", "lower", 66.5, 95.0), mean("A", 63.1)], True),
+        # 40 Gy to a quarter are a gEUD of 40 sqrt(1/4) = 20 Gy for a = 2, and 10 Gy on average
+        ([point("A", "lower", 40.0, 25.0), geud("A", "upper", 20.1, 2.0)], False),
+        ([point("A", "lower", 40.0, 25.0), geud("A", "upper", 19.9, 2.0)], True),
+        ([point("A", "lower", 40.0, 25.0), mean("A", 10.1)], False),
+        # the gEUD grows with its exponent: that of -10 is at most the mean, and the mean at most the maximum
+        ([geud("A", "lower", 50.0, -10.0), mean("A", 49.0)], True),
+        ([geud("A", "lower", 50.0, -10.0), geud("A", "upper", 49.0, 8.0)], True),
+        ([geud("A", "lower", 50.0, -10.0), point("A", "upper", 49.0, 0.0)], True),
+        ([geud("A", "lower", 50.0, -10.0), point("A", "upper", 49.0, 5.0)], False),
+        ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), mean("A", 63.1)], True),
+        ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), point("A", "upper", 69.0, 2.0)], True),
+        ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), line("A", "upper", (90.0, 60.0), (0.0, 75.0))], True),
+        ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), line("A", "upper", (90.0, 70.0), (0.0, 75.0))], False),
+        ([point("A", "lower", 66.5, 95.0), mean("B", 20.0)], False),
+    ],
+)
+def test_no_dose_meets_a_demand_and_a_lower_limit(asked: list[Objective], contradicts: bool) -> None:
+    found = about_objectives(asked)
+    assert [finding.code for finding in found] == ["objectives-contradict"] * contradicts
+    assert all("both cannot be met" in finding.message for finding in found)
 
 
 def asked(organ_gy: float, organ_percent: float) -> list[PointObjective]:

@@ -245,6 +245,18 @@ def test_who_looked_at_which_case_is_audited_once_an_hour(
     assert events(physicist.room, "case-looked-at")[0].detail == {"address": "testclient"}
 
 
+def test_who_looked_at_the_names_in_the_worklist_is_audited_once_an_hour(physicist: Browser, planner: Browser) -> None:
+    for _ in range(2):
+        assert physicist.get("/").status_code == 200
+        assert physicist.get("/worklist/table").status_code == 200
+        assert physicist.json("/cases.json").status_code == 200
+    assert planner.json("/cases.json").status_code == 200
+    looks = events(physicist.room, "worklist-looked-at")
+    assert [(look.actor, look.case_id, look.detail) for look in looks] == [
+        ("a.physicist", None, {"address": "testclient"}), ("a.planner", None, {"address": "testclient"}),
+    ]  # fmt: skip
+
+
 def test_a_patient_is_not_shown_where_the_look_cannot_be_audited(
     physicist: Browser, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
