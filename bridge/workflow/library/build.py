@@ -119,7 +119,7 @@ def build_library(
     Parameters
     ----------
     data
-        OpenKBP patients, in folders by their sets or all in one.
+        OpenKBP patients, in folders by their sets, or all in one: of the set that it is named after, else of the first.
     library
         Folder of the library, made where it is not there.
     options
@@ -167,14 +167,24 @@ def _made(job: PatientJob, influence_of: InfluenceOf) -> int:
 
 
 def _sources(data: Path, options: LibraryOptions) -> list[tuple[str, Path]]:
-    """Give the patients with their sets; a folder that has none of the sets in it is taken for the first one."""
+    """Give the patients with their sets; of a folder that patients lie in themselves, see :func:`_set_of`."""
     found: list[tuple[str, Path]] = []
     for set_name in options.sets:
         folder = patient_folder(data, set_name)
-        if folder == data and found:
-            break  # all patients lie in one folder
-        found += [(set_name, path) for path in list_patients(folder)[: options.patients]]
+        paths = list_patients(folder)[: options.patients]
+        if folder == data:
+            return [(_set_of(data, options.sets), path) for path in paths]
+        found += [(set_name, path) for path in paths]
     return found
+
+
+def _set_of(folder: Path, sets: tuple[str, ...]) -> str:
+    """Say of which set the patients of a folder are: of that it is named after, else of the first one.
+
+    Whoever is of the training set is learned from: a folder of validation patients must not be taken for it.
+    """
+    name = folder.resolve().name.removesuffix("-pats")
+    return name if name in sets else sets[0]
 
 
 def _keep_recipe(library: Path, recipe: Recipe) -> None:

@@ -103,11 +103,13 @@ def build_patient(
     Raises
     ------
     Refusal
-        The patient cannot be read or planned, or what is there was made of other files or by another recipe.
+        The patient cannot be read or planned, or what is there was made of other files, by another recipe or as one of
+        another set.
     Failure
         The disk, or the engine is not installed.
     """
     folder = PatientFolder(job.library / job.patient_id, job.recipe_sha256, source_sha256(job.source))
+    _require_set(job, folder)
     if _is_whole(job, folder):
         return PatientResult(job.patient_id, 0)
     folder.make()
@@ -124,6 +126,19 @@ def build_patient(
         restored |= beam_set.restored
     folder.write_manifest(_manifest(job, folder, prepared, folder.entries(made, restored)))
     return PatientResult(job.patient_id, len(made))
+
+
+def _require_set(job: PatientJob, folder: PatientFolder) -> None:
+    """Refuse a patient who changed sides: who is learned from must never be measured by, nor the other way round."""
+    manifest = folder.manifest()
+    if manifest is not None and manifest.set_name != job.set_name:
+        raise ModelRefusal(
+            "library-set",
+            f"Patient {job.patient_id} is in the library as one of the set {manifest.set_name!r}, and in the data as "
+            f"one of {job.set_name!r}. Name the set that he is of (--set), or delete his folder from the library to "
+            "have him planned again.",
+            patient=job.patient_id,
+        )
 
 
 def _wanted(job: PatientJob, present: Sequence[str]) -> tuple[WeightingEntry, ...]:

@@ -360,6 +360,31 @@ class TestLeavingOut:
         assert left_out.error["code"] == "library-source"
 
 
+class TestSets:
+    @pytest.mark.parametrize("name", ["validation", "validation-pats"])
+    def test_a_folder_that_is_named_after_a_set_is_that_set(self, tmp_path: Path, name: str) -> None:
+        # taken for the first set, patients to measure a model by would be among those that it learns from
+        write_patient(tmp_path / name, "pt_201")
+        build(tmp_path / name, tmp_path / "library", replace(FEW, sets=("train", "validation")))
+        assert the_patient(tmp_path / "library").manifest.set_name == "validation"
+
+    def test_any_other_folder_of_patients_is_the_first_set(self, tmp_path: Path) -> None:
+        write_patient(tmp_path / "patients")
+        build(tmp_path / "patients", tmp_path / "library", replace(FEW, sets=("train", "validation")))
+        assert the_patient(tmp_path / "library").manifest.set_name == "train"
+
+    def test_a_patient_who_is_in_the_library_as_one_of_another_set_is_left_out(
+        self, copied: Path, tmp_path: Path, data: Path
+    ) -> None:
+        shutil.copytree(data / "train", tmp_path / "data" / "validation")
+        before = contents(copied)
+        (left_out,) = build(tmp_path / "data", copied, replace(OPTIONS, sets=("validation",))).left_out
+        assert left_out.error["code"] == "library-set"
+        assert "'train'" in str(left_out.error["message"])
+        assert "'validation'" in str(left_out.error["message"])
+        assert contents(copied) == before
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "named"),
