@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from models.library.manifest import (
     Flag,
     PatientManifest,
     PlanEntry,
+    WeightingEntry,
     as_bytes,
     read_manifest,
 )
@@ -41,6 +43,7 @@ __all__ = ["PatientFolder"]
 
 _SAME_PLACE_MM = 0.01
 _PLAN_FILES, _REFERENCE_FIRST = "*.plan.npz", "-reference"
+_PLAN_NAME = re.compile(r"[0-9]+-[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,11 @@ class PatientFolder:
         path = self.path / plan_file(name)
         if not path.exists():
             return None
-        plan = read_plan(read_checked(path, None), path.name)
+        entry = self._entry(name)
+        plan = read_plan(read_checked(path, None if entry is None else entry.plan_sha256), path.name)
         self._require_same(plan.record.recipe_sha256, plan.record.source_sha256, path.name)
         if plan.record.name != name:
-            raise ModelRefusal("library-file-damaged", f"{path.name} holds the plan {plan.record.name!r}.")
+            raise self._no_plan(path.name, f"holds the plan {plan.record.name!r}")
         return plan
 
     def plan_names(self) -> list[str]:
@@ -85,8 +89,26 @@ class PatientFolder:
         return sorted(found, key=lambda name: (not name.endswith(_REFERENCE_FIRST), name))
 
     def beam_sets(self) -> list[int]:
-        """Give the numbers of beams that there are plans with."""
-        return sorted({int(name.partition("-")[0]) for name in self.plan_names()}, reverse=True)
+        """Give the numbers of beams that there are plans with, or were.
+
+        Raises
+        ------
+        ModelRefusal
+            A file has no name of a plan (``library-file-damaged``).
+        """
+        manifest = self.manifest()
+        numbers = set() if manifest is None else {int(beams.name) for beams in manifest.beam_sets}
+        for name in self.plan_names():
+            if not _PLAN_NAME.fullmatch(name):
+                raise self._no_plan(plan_file(name), "has a name that no plan has")
+            numbers.add(int(name.partition("-")[0]))
+        return sorted(numbers, reverse=True)
+
+    def known_weightings(self, beam_set: str) -> list[WeightingEntry]:
+        """Give the weightings of the plans that there are by the manifest, also of those whose files were lost."""
+        manifest = self.manifest()
+        records = [] if manifest is None else [entry.record for entry in manifest.plans]
+        return [record.weighting for record in records if record.beam_set == beam_set]
 
     def has_dose(self, name: str) -> bool:
         """Tell if the dose of a plan is there."""
@@ -109,13 +131,17 @@ class PatientFolder:
         return Dose(read_dose(read_checked(self.path / file, None), file), grid)
 
     def write_dose(self, name: str, dose: Dose) -> None:
-        """Write the dose of a plan."""
-        write_whole(self.path / dose_file(name), dose_bytes(dose.values))
+        """Write a dose that was missing beside its plan."""
+        content = dose_bytes(dose.values)
+        self._announce(name, {"dose_sha256": hashlib.sha256(content).hexdigest()})
+        write_whole(self.path / dose_file(name), content)
 
     def write_plan(self, plan: PlanContent, dose: Dose) -> None:
-        """Write a plan: its dose first, so that a plan that is there has had one."""
-        self.write_dose(plan.record.name, dose)
-        write_whole(self.path / plan_file(plan.record.name), plan_bytes(plan))
+        """Write a plan that was missing: its dose first, so that a plan that is there has had one."""
+        content, name = plan_bytes(plan), plan.record.name
+        self._announce(name, {"record": plan.record, "plan_sha256": hashlib.sha256(content).hexdigest()})
+        self.write_dose(name, dose)
+        write_whole(self.path / plan_file(name), content)
 
     def keep_beamlets(self, beam_set: str, beamlets: Beamlets) -> None:
         """Write where the beamlets are, or hold them against what is there.
@@ -127,9 +153,11 @@ class PatientFolder:
         """
         path = self.path / beamlets_file(beam_set)
         if not path.exists():
-            write_whole(path, beamlets_bytes(beamlets))
+            content = beamlets_bytes(beamlets)
+            self._announce_beamlets(beam_set, hashlib.sha256(content).hexdigest())
+            write_whole(path, content)
             return
-        known = read_beamlets(read_checked(path, None), path.name)
+        known = read_beamlets(read_checked(path, self._beamlets_sha256(beam_set)), path.name)
         fits = np.array_equal(known.direction, beamlets.direction) and bool(
             np.abs(known.position_mm - beamlets.position_mm).max() <= _SAME_PLACE_MM
         )
@@ -142,36 +170,30 @@ class PatientFolder:
         """Write the manifest: from now on the patient is part of the library."""
         write_whole(self.path / PATIENT_FILE, as_bytes(manifest))
 
-    def entries(self, made: Collection[str], restored: Collection[str]) -> list[PlanEntry]:
+    def entries(self) -> list[PlanEntry]:
         """Give the entries of all plans that are there, with their flags and hashes.
-
-        Parameters
-        ----------
-        made, restored
-            Plans that this run made, and those whose doses it made again. All other files have to be what an earlier
-            manifest says of them: one that was changed since must not get a new hash.
 
         Raises
         ------
         ModelRefusal
-            One is not (``library-file-changed``).
+            A file is not what the manifest says of it (``library-file-changed``): it must not get a new hash.
         """
         names = self.plan_names()
         records = {name: plan.record for name in names if (plan := self.plan(name)) is not None}
         flags = _flags({name: (record.beam_set, record.measures) for name, record in records.items()})
-        manifest = self.manifest()
-        before = {} if manifest is None else {entry.record.name: entry for entry in manifest.plans}
-        plans = {name: entry.plan_sha256 for name, entry in before.items() if name not in made}
-        doses = {name: entry.dose_sha256 for name, entry in before.items() if name not in {*made, *restored}}
-        return [
-            PlanEntry(
-                record=record,
-                flags=flags[name],
-                plan_sha256=self._sha256(plan_file(name), plans.get(name)),
-                dose_sha256=self._sha256(dose_file(name), doses.get(name)),
+        found = []
+        for name, record in records.items():
+            known = self._entry(name)
+            plan_sha256, dose_sha256 = (None, None) if known is None else (known.plan_sha256, known.dose_sha256)
+            found.append(
+                PlanEntry(
+                    record=record,
+                    flags=flags[name],
+                    plan_sha256=self._sha256(plan_file(name), plan_sha256),
+                    dose_sha256=self._sha256(dose_file(name), dose_sha256),
+                )
             )
-            for name, record in records.items()
-        ]
+        return found
 
     def beam_set_entry(
         self, name: str, gantry_deg: tuple[float, ...], isocentre_mm: tuple[float, float, float]
@@ -181,7 +203,7 @@ class PatientFolder:
             name=name,
             gantry_deg=gantry_deg,
             isocentre_mm=isocentre_mm,
-            file_sha256=self._sha256(beamlets_file(name)),
+            file_sha256=self._sha256(beamlets_file(name), self._beamlets_sha256(name)),
         )
 
     def make(self) -> None:
@@ -201,7 +223,46 @@ class PatientFolder:
                 "library-unwritable", f"The folder {self.path.name} cannot be made: {error.strerror}."
             ) from error
 
-    def _sha256(self, file: str, known: str | None = None) -> str:
+    def _entry(self, name: str) -> PlanEntry | None:
+        manifest = self.manifest()
+        entries = () if manifest is None else manifest.plans
+        return next((entry for entry in entries if entry.record.name == name), None)
+
+    def _beamlets_sha256(self, beam_set: str) -> str | None:
+        manifest = self.manifest()
+        entries = () if manifest is None else manifest.beam_sets
+        return next((entry.file_sha256 for entry in entries if entry.name == beam_set), None)
+
+    def _announce(self, name: str, now: Mapping[str, object]) -> None:
+        """Let the manifest, where it knows a plan, say what the file will be that is made in the place of a lost one.
+
+        After a stop between the two a file is missing, which the next run makes. The other way round, a file would be
+        there that is not what the manifest says.
+        """
+        manifest = self.manifest()
+        if manifest is not None:
+            plans = tuple(one.model_copy(update=now) if one.record.name == name else one for one in manifest.plans)
+            if plans != manifest.plans:
+                self.write_manifest(manifest.model_copy(update={"plans": plans}))
+
+    def _announce_beamlets(self, beam_set: str, sha256: str) -> None:
+        manifest = self.manifest()
+        if manifest is not None and self._beamlets_sha256(beam_set) not in (None, sha256):
+            sets = tuple(
+                one.model_copy(update={"file_sha256": sha256}) if one.name == beam_set else one
+                for one in manifest.beam_sets
+            )
+            self.write_manifest(manifest.model_copy(update={"beam_sets": sets}))
+
+    def _no_plan(self, file: str, why: str) -> ModelRefusal:
+        return ModelRefusal(
+            "library-file-damaged",
+            f"{self.path.name}/{file} {why}: it is no file that this version wrote. Delete it.",
+            patient=self.path.name,
+            file=file,
+        )
+
+    def _sha256(self, file: str, known: str | None) -> str:
         return hashlib.sha256(read_checked(self.path / file, known)).hexdigest()
 
     def _require_same(self, recipe_sha256: str, source_sha256: str, file: str) -> None:

@@ -116,16 +116,16 @@ def build_patient(
     case = read_planning_case(job.source)
     prepared = prepare_case(case, protocol_goals(job.protocol, case), job.settings.dose_grid_mm)
     present = [organ for organ in job.protocol.organs if organ in case.outside]
-    made, restored = set[str](), set[str]()
+    made = 0
     # sets of beams that an earlier run made get back what they lack, and nothing new
     for beams in dict.fromkeys((*job.beams, *folder.beam_sets())):
-        wanted = _wanted(job, present) if beams in job.beams else ()
+        asked = _wanted(job, present) if beams in job.beams else (REFERENCE_WEIGHTING,)
+        wanted = {one.name: one for one in (*asked, *folder.known_weightings(str(beams)))}
         beam_set = _BeamSet(job, folder, prepared, beams, influence_of, on_plan)
-        beam_set.build(wanted)
-        made |= beam_set.made
-        restored |= beam_set.restored
-    folder.write_manifest(_manifest(job, folder, prepared, folder.entries(made, restored)))
-    return PatientResult(job.patient_id, len(made))
+        beam_set.build(tuple(wanted.values()))
+        made += beam_set.made
+    folder.write_manifest(_manifest(job, folder, prepared, folder.entries()))
+    return PatientResult(job.patient_id, made)
 
 
 def _require_set(job: PatientJob, folder: PatientFolder) -> None:
@@ -158,7 +158,7 @@ def _is_whole(job: PatientJob, folder: PatientFolder) -> bool:
 
 
 class _BeamSet:
-    """The plans of one set of beams under way: which were made, and whose doses were made again."""
+    """The plans of one set of beams under way, and how many were made."""
 
     def __init__(
         self,
@@ -175,8 +175,7 @@ class _BeamSet:
         self._beams = beams
         self._influence_of = influence_of
         self._on_plan = on_plan
-        self.made: set[str] = set()
-        self.restored: set[str] = set()
+        self.made = 0
 
     def build(self, wanted: Sequence[WeightingEntry]) -> None:
         """Make what is missing."""
@@ -228,7 +227,7 @@ class _BeamSet:
         )
         curves = curves_of(self._prepared.case, planned.dvhs)
         self._folder.write_plan(PlanContent(record, planned.fluence, curves), planned.dose)
-        self.made.add(record.name)
+        self.made += 1
         self._on_plan(record.name)
 
     def _restore(self, planner: Planner, name: str) -> None:
@@ -252,7 +251,6 @@ class _BeamSet:
                 file=name,
             )
         self._folder.write_dose(name, dose)
-        self.restored.add(name)
 
     def _name(self, weighting: WeightingEntry) -> str:
         return f"{self._beams}-{weighting.name}"

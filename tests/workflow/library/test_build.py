@@ -12,23 +12,28 @@ import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bridge.rt.dvh_compute import compute_dvh
 from bridge.rt.errors import BridgeError, ModelRefusal, StorageFailure
 from bridge.workflow.library.build import LibraryOptions, LibraryRun, build_library
 from bridge.workflow.library.case import read_planning_case
+from bridge.workflow.library.folder import PatientFolder
 from bridge.workflow.library.planner import InfluenceOf
 from bridge.workflow.library.record import read_left_out, read_work
 from bridge.workflow.lock import data_folder_lock
 from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.patient import patient_on_grid
 from esapi_stub.engine.radplan import BeamDirection
-from models.library.library import LibraryPatient, open_library
+from models.library.files import read_checked
+from models.library.library import LibraryPatient, beamlets_file, open_library
+from models.library.plan_file import dose_bytes
 from tests.workflow.library.small import FEW, GRID_MM, OPTIONS, PLANS, Counted, gaussian_influence, write_patient
 
 ROOT = Path(__file__).parents[3]
@@ -64,6 +69,25 @@ def copied(built: tuple[Path, Counted], tmp_path: Path) -> Path:
 def the_patient(library: Path) -> LibraryPatient:
     (patient,) = open_library(library).patients
     return patient
+
+
+def all_are_readable(library: Path) -> None:
+    """Hold every file of the patient against the manifest."""
+    patient = the_patient(library)
+    for plan in patient.plans:
+        plan.dose()
+        assert plan.content().record == plan.entry.record
+    for beams in patient.manifest.beam_sets:
+        read_checked(library / "pt_1" / beamlets_file(beams.name), beams.file_sha256)
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    """Pack files as they are."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return packed.getvalue()
 
 
 def contents(library: Path) -> dict[str, bytes]:
@@ -219,6 +243,52 @@ class TestGoingOn:
         assert len(the_patient(copied).with_beams("3")) == 3
         the_patient(copied).with_beams("3")[2].dose()
 
+    def test_plans_that_nobody_asks_for_now_are_made_again_where_they_were_lost(self, copied: Path, data: Path) -> None:
+        assert build(data, copied, replace(FEW, beams=(3,))).plans == 3
+        names = [plan.name for plan in the_patient(copied).plans]
+        for name in ("3-reference", "3-sparing", "5-drawn-02"):
+            (copied / "pt_1" / f"{name}.plan.npz").unlink()
+        assert build(data, copied, FEW) == LibraryRun(1, 3, ())
+        assert [plan.name for plan in the_patient(copied).plans] == names
+        all_are_readable(copied)
+
+    def test_a_set_of_beams_of_which_all_plans_were_lost_is_made_again(self, copied: Path, data: Path) -> None:
+        assert build(data, copied, replace(FEW, beams=(3,))).plans == 3
+        for path in (copied / "pt_1").glob("3-*"):
+            path.unlink()
+        assert build(data, copied, FEW) == LibraryRun(1, 3, ())
+        assert len(the_patient(copied).with_beams("3")) == 3
+
+    def test_beamlets_that_were_changed_get_no_new_hash(self, copied: Path, data: Path) -> None:
+        home = copied / "pt_1"
+        manifest = (home / "patient.json").read_bytes()
+        changed = home / "5.beamlets.npz"
+        changed.write_bytes(changed.read_bytes()[:-30])
+        (left_out,) = build(data, copied, replace(FEW, beams=(3,))).left_out
+        assert (left_out.error["code"], left_out.error["where"]) == (
+            "library-file-changed", {"patient": "pt_1", "file": changed.name},
+        )  # fmt: skip
+        assert (home / "patient.json").read_bytes() == manifest
+
+    def test_no_dose_comes_back_from_a_fluence_that_was_changed(self, copied: Path, data: Path) -> None:
+        home = copied / "pt_1"
+        manifest = (home / "patient.json").read_bytes()
+        (home / "5-sparing.dose.npz").unlink()
+        with zipfile.ZipFile(home / "5-sparing.plan.npz", "a") as file:
+            file.writestr("more.npy", b"")
+        (left_out,) = build(data, copied).left_out
+        assert left_out.error["code"] == "library-file-changed"
+        assert not (home / "5-sparing.dose.npz").exists()
+        assert (home / "patient.json").read_bytes() == manifest
+
+    @pytest.mark.parametrize("name", ["copy of sparing", "5-copy"])
+    def test_a_plan_that_was_copied_within_the_folder_is_named(self, copied: Path, data: Path, name: str) -> None:
+        home = copied / "pt_1"
+        shutil.copy(home / "5-sparing.plan.npz", home / f"{name}.plan.npz")
+        (left_out,) = build(data, copied, replace(FEW, beams=(3,))).left_out
+        assert left_out.error["code"] == "library-file-damaged"
+        assert f"pt_1/{name}.plan.npz" in str(left_out.error["message"])
+
     def test_a_dose_that_does_not_come_back_as_it_was_is_refused(self, copied: Path, data: Path) -> None:
         (copied / "pt_1" / "5-sparing.dose.npz").unlink()
 
@@ -299,6 +369,43 @@ with ThreadPoolExecutor(1) as executor:
         assert before.keys() - after.keys() == {".half.part"}
         assert all(after[name] == content for name, content in before.items() if name in after)
         assert len(the_patient(library).plans) == 3
+
+    def test_a_stop_while_doses_come_back_in_other_bytes_leaves_none_that_is_refused(
+        self, copied: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # another machine or another zlib packs the same dose otherwise
+        for path in (copied / "pt_1").glob("*.dose.npz"):
+            path.unlink()
+
+        def unpacked(dose: NDArray[np.float32]) -> bytes:
+            if len(list((copied / "pt_1").glob("*.dose.npz"))) == stop_at:
+                raise KeyboardInterrupt
+            with zipfile.ZipFile(BytesIO(dose_bytes(dose))) as file:
+                return archive({name: file.read(name) for name in file.namelist()})
+
+        monkeypatch.setattr("bridge.workflow.library.folder.dose_bytes", unpacked)
+        stop_at = 3
+        with pytest.raises(KeyboardInterrupt):
+            build(data, copied)
+        stop_at = len(PLANS)
+        assert build(data, copied) == LibraryRun(1, 0, ())
+        all_are_readable(copied)
+
+    @pytest.mark.parametrize("lost", ["5-sparing", "5-reference"])
+    def test_a_stop_after_a_lost_plan_was_made_again_leaves_it_readable(
+        self, copied: Path, data: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    ) -> None:
+        (copied / "pt_1" / f"{lost}.plan.npz").unlink()
+
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PatientFolder, "entries", stop)
+            with pytest.raises(KeyboardInterrupt):
+                build(data, copied)
+        assert build(data, copied) == LibraryRun(1, 0, ())
+        all_are_readable(copied)
 
     def test_a_damaged_plan_is_named_and_not_taken(self, copied: Path, data: Path) -> None:
         (copied / "pt_1" / "patient.json").unlink()
