@@ -96,7 +96,7 @@ def evaluate_on_plans(
     predictor: DosePredictor, data: Path, folder: Path, settings: list[str] | None, json_file: Path | None
 ) -> None:
     """Score a model against the validation plans of a library, without a wish and asked for each plan."""
-    from models.library.evaluation import SETTINGS, evaluate_on_library
+    from models.library.evaluation import evaluate_on_library
     from models.library.library import open_library
 
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
@@ -105,7 +105,7 @@ def evaluate_on_plans(
             predictor,
             data,
             open_library(folder),
-            settings=tuple(settings) if settings else SETTINGS,
+            settings=settings,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     out.print(f"model {result.model_id}, trained for: {result.trained_for}")

@@ -23,6 +23,7 @@ from models.evaluation import Progress
 from models.fdp.axes import AlignedAxes
 from models.library.engine_dose import EngineDoses
 from models.library.library import REFERENCE, Library, LibraryPatient
+from models.library.reach import usable_sets
 from models.library.sources import sources_of, usable
 from models.openkbp.reader import OpenKbpPatient, read_patient
 from models.predictor import DosePredictor
@@ -148,7 +149,7 @@ def evaluate_on_library(
     data: Path,
     library: Library,
     set_name: str = "validation",
-    settings: Sequence[str] = SETTINGS,
+    settings: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> LibraryEvaluation:
     """Predict the patients of one set of a library, and score the predictions against the plans.
@@ -160,30 +161,36 @@ def evaluate_on_library(
     data
         The patients that the library was made of.
     settings
-        Names of weightings; the number of patients who have a plan of each is in the result.
+        Names of weightings, each of which some patient has to have a plan of; None for those of :data:`SETTINGS` that
+        there are. The number of plans of each is in the result.
     progress
         Told after each patient.
 
     Raises
     ------
     ModelRefusal
-        There is no plan to measure by (``library-no-plans``), the library was made of other files
+        There is no plan to measure by, or none of a setting (``library-no-plans``), the library was made of other files
         (``library-source``), or a file of it is not what it was.
     Refusal
         A patient that cannot be read or predicted; nobody is left out.
     """
     sources = sources_of(data, library, set_name)
+    there = {plan.entry.record.weighting.name for plans in usable_sets(library.of_set(set_name)) for plan in plans}
+    asked = [name for name in SETTINGS if name in there] if settings is None else list(dict.fromkeys(settings))
+    missing = [name for name in asked if name not in there]
+    if missing or not asked:
+        raise ModelRefusal(
+            "library-no-plans",
+            f"The library has no plan of the set {set_name!r} with {', '.join(map(repr, missing or SETTINGS))}; there "
+            f"are {', '.join(sorted(there)) or 'none'}.",
+        )
     scores: list[PlanScore] = []
     for done, (path, patient) in enumerate(sources, start=1):
         with error_context({"patient": patient.id}):
-            scores += _patient(predictor, read_patient(path), patient, settings)
+            scores += _patient(predictor, read_patient(path), patient, asked)
         if progress is not None:
             progress(done, len(sources))
-    if not scores:
-        raise ModelRefusal(
-            "library-no-plans", f"The library has no plan of the set {set_name!r} with {', '.join(settings)}."
-        )
-    order = {setting: place for place, setting in enumerate(settings)}
+    order = {setting: place for place, setting in enumerate(asked)}
     scores.sort(key=lambda score: order[score.setting])
     return LibraryEvaluation(
         predictor.card.id, predictor.sha256, predictor.card.trained_for, __version__, library.recipe.sha256, set_name,

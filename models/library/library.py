@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.rt.arrays import FloatArray
-from bridge.rt.errors import ModelRefusal
+from bridge.rt.errors import GeometryRefusal, ModelRefusal
 from bridge.rt.grid import Grid
 from bridge.rt.pareto import Nearest, nearest_plan
 from bridge.rt.volume import Dose
@@ -196,6 +196,8 @@ class LibraryPatient:
         ------
         ModelRefusal
             A structure has no curve, or there is no plan with such beams (``library-curve``).
+        GeometryRefusal
+            Nothing is wished for, or something that is no curve of that shape (``pareto-shape``).
         """
         plans = self.with_beams(beam_set)
         unknown = sorted(set(desired_gy) - set(self.manifest.curves))
@@ -209,6 +211,12 @@ class LibraryPatient:
             )
         rows = [self.manifest.curves.index(name) for name in desired_gy]
         curves = np.stack([plan.content().curves_gy[rows] for plan in plans])
+        shapes = sorted({np.shape(curve) for curve in desired_gy.values()})
+        if shapes != [curves.shape[2:]]:
+            raise GeometryRefusal(
+                "pareto-shape",
+                f"DVHs are wished for as D(v) at 1 to 99 %, each of shape (99,), one structure or more; got {shapes}.",
+            )
         found = nearest_plan(np.stack(list(desired_gy.values())), curves)
         return plans[found.plan], found
 

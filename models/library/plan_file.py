@@ -43,6 +43,12 @@ VOLUMES_PERCENT: FloatArray = np.arange(1, 100, dtype=np.float64)
 _HIGHEST_STEP = int(np.iinfo(np.uint16).max)
 _FORMAT = "fdp-bridge library plan 1"
 
+# of an archive, a turned bit can also be one of encryption (RuntimeError), or of a newer version (NotImplementedError)
+_NOT_OURS = (
+    OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class PlanContent:
@@ -140,9 +146,11 @@ def beamlets_bytes(beamlets: Beamlets) -> bytes:
 def read_beamlets(content: bytes, name: str) -> Beamlets:
     """Read the beamlets of a set of beams; raises as :func:`read_dose`."""
     found = _unpacked(content, name, "direction", "position_mm")
-    if found["position_mm"].shape != (len(found["direction"]), 2):
+    direction, position_mm = found["direction"], found["position_mm"]
+    fits = direction.dtype == np.uint8 and direction.ndim == 1 and position_mm.shape == (len(direction), 2)
+    if not fits or position_mm.dtype != np.float64 or not np.isfinite(position_mm).all():
         raise _damaged(name)
-    return Beamlets(found["direction"], found["position_mm"])
+    return Beamlets(direction, position_mm)
 
 
 def _in_steps(dose_gy: VoxelArray) -> NDArray[np.uint16]:
@@ -170,7 +178,7 @@ def _unpacked(content: bytes, name: str, *keys: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(BytesIO(content), allow_pickle=False) as file:
             return {key: file[key] for key in keys}
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except _NOT_OURS as error:
         raise _damaged(name) from error
 
 

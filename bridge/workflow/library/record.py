@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bridge.rt.errors import StorageFailure
-from models.library.files import write_whole
+from bridge.rt.errors import ModelRefusal, StorageFailure
+from models.library.files import read_checked, write_whole
 
 __all__ = [
     "LEFT_OUT_FILE",
@@ -101,7 +101,8 @@ def read_work(library: Path) -> tuple[Work, ...]:
             plans, seconds, processes = int(row["plans"]), float(row["seconds"]), int(row["processes"])
         except (KeyError, TypeError, ValueError):
             continue
-        found.append(Work(row["finished_utc"], row["patient"], plans, seconds, processes))
+        if processes > 0:
+            found.append(Work(row["finished_utc"], row["patient"], plans, seconds, processes))
     return tuple(found)
 
 
@@ -112,7 +113,26 @@ def write_left_out(library: Path, left_out: tuple[LeftOut, ...]) -> None:
 
 
 def read_left_out(library: Path) -> tuple[LeftOut, ...]:
-    """Read who is left out, also by earlier runs; nobody before the first."""
+    """Read who is left out, also by earlier runs; nobody before the first.
+
+    Raises
+    ------
+    ModelRefusal
+        The file is damaged (``library-file-damaged``).
+    """
     path = library / LEFT_OUT_FILE
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return ()
+    content = read_checked(path, None)
+    try:
+        rows = json.loads(content)
+    except ValueError:
+        rows = None
+    if not isinstance(rows, dict) or not all(isinstance(error, dict) for error in rows.values()):
+        raise ModelRefusal(
+            "library-file-damaged",
+            f"{path.parent.name}/{path.name} does not say who is left out and why, by patient, as a run writes it; "
+            "delete it, and the next run that comes to them finds out anew.",
+            file=path.name,
+        )
     return tuple(LeftOut(patient, error) for patient, error in rows.items())

@@ -18,6 +18,7 @@ from bridge.workflow.library.record import read_left_out, read_work
 from bridge.workflow.library.reference import organs_gy
 from config.protocol import Protocol, load_protocol
 from models.library.library import Library, LibraryPatient, LibraryPlan, criteria_table, dose_file
+from models.library.measures import CRITERIA_TOLERANCE
 from models.openkbp.reader import STANDARD_NAMES
 
 __all__ = ["library_report", "patient_fronts", "trade_offs"]
@@ -71,13 +72,15 @@ def library_report(path: Path, library: Library) -> dict[str, object]:
 def trade_offs(patient: LibraryPatient, beam_set: str) -> dict[str, str]:
     """Say what the next gray off each organ costs from the reference plan on, by the plans that there are.
 
-    All else is free to change, so this is the best price; where no plan spares the organ more, nothing is said.
+    All else is free to change, so this is the best price, of homogeneity and of the coverage of each target by itself;
+    what costs nothing is not named. Where no plan spares the organ more, nothing is said.
     """
     plans = patient.with_beams(beam_set)
     names, table = criteria_table(plans)
     said = {}
     at = next(number for number, plan in enumerate(plans) if plan.is_reference)
     costs = [name for name in names if not name.endswith(" mean (Gy)")]
+    costly = [names.index(name) for name in costs]
     for organ in (name for name in names if name.endswith(" mean (Gy)")):
         wanted = table[:, names.index(organ)]
         prices = []
@@ -87,9 +90,15 @@ def trade_offs(patient: LibraryPatient, beam_set: str) -> dict[str, str]:
             if here:
                 what, _, unit = cost.removesuffix(")").partition(" (")
                 prices.append(f"{here[0].rate:.2f} {unit} of {what.removesuffix(' deficit')}")
-        if prices:
+        spares = wanted < wanted[at] - CRITERIA_TOLERANCE
+        price = ", ".join(prices)
+        if not prices and spares.any():
+            held = (table[:, costly] <= table[at, costly] + CRITERIA_TOLERANCE).all(axis=1)
+            both = bool((spares & held).any())
+            price = "neither homogeneity nor coverage" if both else "homogeneity or coverage, one of them"
+        if price:
             name = organ.removesuffix(" mean (Gy)")
-            said[name] = f"1 Gy off {name} costs {', '.join(prices)}"
+            said[name] = f"1 Gy off {name} costs {price}"
     return said
 
 

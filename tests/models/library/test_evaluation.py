@@ -122,6 +122,10 @@ def test_a_library_without_such_plans_and_one_of_other_files_are_refused(
         with pytest.raises(ModelRefusal) as refused:
             evaluate_on_library(predictor, data, open_library(library), **options)  # type: ignore[arg-type]
         assert refused.value.code == "library-no-plans"
+    # asked for by a slip of the hand, it must not be missing from the table without a word
+    with pytest.raises(ModelRefusal, match="'sparring'") as refused:
+        evaluate_on_library(predictor, data, open_library(library), settings=("reference", "sparring"))
+    assert refused.value.code == "library-no-plans"
     (tmp_path / "validation").mkdir()
     openkbp_patients.write_packed(tmp_path / "validation", "pt_201")
     with pytest.raises(ModelRefusal) as refused:

@@ -94,6 +94,12 @@ class TestProjection:
             open_library(folder).patients[0].nearest({roi: np.zeros(99)}, beams)
         assert code_of(raised) == "library-curve"
 
+    @pytest.mark.parametrize("wished", [{}, {"Parotid_L": np.zeros(99), "PTV70": np.zeros(98)}])
+    def test_wishes_that_are_no_curves_are_refused(self, folder: Path, wished: dict[str, Any]) -> None:
+        with pytest.raises(GeometryRefusal) as raised:
+            open_library(folder).patients[0].nearest(wished, "9")
+        assert code_of(raised) == "pareto-shape"
+
 
 class TestLabels:
     def test_the_reference_plan_differs_in_nothing_from_itself(self, folder: Path) -> None:

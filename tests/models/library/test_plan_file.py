@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +77,37 @@ def test_beamlets_come_back() -> None:
 def test_a_damaged_file_is_refused_by_its_name(read: Callable[[bytes, str], object], content: bytes) -> None:
     with pytest.raises(ModelRefusal, match=r"9-reference\.npz is not a file") as raised:
         read(content, "9-reference.npz")
+    assert raised.value.code == "library-file-damaged"
+
+
+@pytest.mark.parametrize("read", [read_dose, read_plan, read_beamlets])
+def test_a_file_with_any_bit_turned_is_read_or_refused(read: Callable[[bytes, str], object]) -> None:
+    whole = {
+        read_dose: dose_bytes(np.ones((2, 2, 2), dtype=np.float32)),
+        read_plan: plan_bytes(a_plan()),
+        read_beamlets: beamlets_bytes(Beamlets(np.zeros(2, dtype=np.uint8), np.zeros((2, 2)))),
+    }[read]  # fmt: skip
+    # the second half holds the directory of the archive: versions, methods, encryption
+    for place in range(len(whole) // 2, len(whole)):
+        for bit in (0x01, 0x40):
+            content = bytearray(whole)
+            content[place] ^= bit
+            with contextlib.suppress(ModelRefusal):
+                read(bytes(content), "x")
+
+
+@pytest.mark.parametrize(
+    ("direction", "position_mm"),
+    [
+        (np.array(2, dtype=np.uint8), np.zeros((2, 2))),
+        (np.zeros(2), np.zeros((2, 2))),
+        (np.zeros(2, dtype=np.uint8), np.array([["a", "b"], ["c", "d"]])),
+        (np.zeros(2, dtype=np.uint8), np.full((2, 2), np.nan)),
+    ],
+)
+def test_impossible_beamlets_are_refused(direction: Any, position_mm: Any) -> None:
+    with pytest.raises(ModelRefusal) as raised:
+        read_beamlets(beamlets_bytes(Beamlets(direction, position_mm)), "x")
     assert raised.value.code == "library-file-damaged"
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bridge.rt.errors import ModelRefusal
-from bridge.workflow.library.record import LeftOut, Work, add_work, read_work, write_left_out
+from bridge.workflow.library.record import LeftOut, Work, add_work, read_left_out, read_work, write_left_out
 from bridge.workflow.library.report import library_report, patient_fronts, trade_offs
 from models.library.library import open_library
+from tests.models.library import libraries
 from tests.models.library.libraries import write_library
 
 
@@ -97,6 +98,36 @@ def test_a_trade_is_told_at_the_reference_plan(folder: Path) -> None:
     assert trade_offs(open_library(folder).patients[0], "9") == {
         "Parotid_L": "1 Gy off Parotid_L costs 0.10 Gy of PTV70 D95%, 0.33 % of HI"
     }
+
+
+def test_what_costs_neither_homogeneity_nor_coverage_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that is better in both spares the organ, at the cost of another organ."""
+    plans = (
+        (libraries.weighting("reference"), libraries.measures(0.05, 20.0, 10.0)),
+        (libraries.weighting("organ-Parotid_L", Parotid_L=16.0), libraries.measures(0.04, 12.0, 15.0)),
+        (libraries.weighting("homogeneity", 16.0), libraries.measures(0.03, 19.95, 9.95)),
+    )
+    monkeypatch.setattr(libraries, "PLANS", plans)
+    assert trade_offs(open_library(write_library(tmp_path / "library")).patients[0], "9") == {
+        "Parotid_L": "1 Gy off Parotid_L costs neither homogeneity nor coverage"
+        # 0.05 Gy off either organ are what two optimizations of one plan differ by
+    }
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"pt_1": 3}'])
+def test_a_damaged_list_of_those_left_out_is_named(folder: Path, content: bytes) -> None:
+    (folder / "left_out.json").write_bytes(content)
+    with pytest.raises(ModelRefusal, match=r"left_out\.json") as raised:
+        read_left_out(folder)
+    assert raised.value.code == "library-file-damaged"
+
+
+def test_a_line_of_the_record_without_processes_is_passed_over(folder: Path) -> None:
+    for processes in (0, 2):
+        add_work(folder, Work("2026-01-01T00:00:00+00:00", "pt_7", 3, 600.0, processes))
+    assert [work.processes for work in read_work(folder)] == [2]
 
 
 def test_a_front_has_a_point_for_each_plan(folder: Path) -> None:
