@@ -10,7 +10,9 @@ import pytest
 
 from bridge.rt.case import Anatomy
 from bridge.rt.errors import ModelRefusal
+from bridge.rt.grid import Grid
 from models.card import ModelCard
+from models.fdp.axes import AlignedAxes
 from models.library.evaluation import evaluate_on_library
 from models.library.library import open_library
 from models.predictor import CheckedPredictor, Estimate
@@ -97,6 +99,43 @@ def test_a_plan_is_asked_for_by_its_label_and_held_against_the_prediction_withou
     found = [(plan.asked.criteria_error_gy[mean], plan.unasked.criteria_error_gy[mean]) for plan in result.plans]
     np.testing.assert_allclose(found, [(0.0, 0.0), (0.0, 6.0), (9.0, 15.0)], atol=1.6)
     assert reference.asked == reference.unasked
+
+
+@dataclass(frozen=True)
+class WrongBeyond(Even):
+    """The known dose, and 20 Gy more towards the left of a plane, ``x`` in mm."""
+
+    x_mm: float = 0.0
+
+    def prepare(self, anatomy: Anatomy) -> EvenDose:
+        return WrongBeyondDose(anatomy, self.asked, self.x_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class WrongBeyondDose(EvenDose):
+    x_mm: float
+
+    def estimate(self, preference: Preference) -> Estimate:
+        dose, grid = super().estimate(preference).dose_gy, self.anatomy.grid
+        x = grid.positions_mm(np.argwhere(np.ones(grid.shape)).astype(np.float64))[:, 0].reshape(grid.shape)
+        return Estimate(np.where((x > self.x_mm) & (dose > 0), dose + 20.0, dose).astype(np.float32))
+
+
+def test_where_the_engine_computes_no_dose_none_is_compared(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = data / "validation" / "pt_201.npz"
+    whole = known.dose_grid(source)
+    slices, rows, columns = whole.shape
+    half = Grid((slices, rows, columns // 2), whole.affine, whole.frame_of_reference_uid)
+    monkeypatch.setattr(known, "dose_grid", lambda _: half)
+    library = known.write_library(tmp_path / "library", [KnownPatient(source, "validation", {5: (REFERENCE,)})])
+    edge_mm = AlignedAxes.of(half).axes[2].edges_mm[-1]
+    predictor = CheckedPredictor(card(**SLIDERS), "0" * 64, WrongBeyond([], float(edge_mm)))
+    (found,) = evaluate_on_library(predictor, data, open_library(library)).plans
+    assert found.asked.dose_score_gy < 1.0
+    assert "RightParotid mean" in found.asked.criteria_error_gy
+    assert "LeftParotid mean" not in found.asked.criteria_error_gy
 
 
 def test_scores_are_means_over_plans_of_a_setting(data: Path, library: Path) -> None:

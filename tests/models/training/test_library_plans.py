@@ -9,6 +9,8 @@ import pytest
 
 from bridge.rt.beams import towards_source
 from bridge.rt.errors import ModelRefusal
+from bridge.rt.grid import Grid
+from models.fdp.axes import AlignedAxes
 from models.fdp.channels import CHANNELS, ORGANS, PLATES
 from models.library.engine_dose import EngineDoses
 from models.library.library import open_library
@@ -19,10 +21,11 @@ from models.training.cut import Cut
 from models.training.dataset import ROIS, Augmentation, Patient, grouped, sample_box
 from models.training.library_plans import load_plans
 from models.training.origin import library_origin
+from models.training.plans import training_plans
 from models.training.wish import NO_WISH
 from tests.models import openkbp_patients
 from tests.models.training import plan_libraries as known
-from tests.models.training.plan_libraries import REFERENCE, SPARED, KnownPatient, flagged
+from tests.models.training.plan_libraries import REFERENCE, SPARED, KnownPatient, KnownPlan, flagged
 
 PLANS = {
     9: (REFERENCE, SPARED, flagged(SPARED, "drawn-01", "dominated"), flagged(SPARED, "drawn-02", "cold"),
@@ -203,6 +206,49 @@ def test_a_training_on_a_library_says_whose_plans_it_promises(library: Path) -> 
     assert (origin.hi_steps, origin.oar_weight) == ((0.0, 1.0), (1.0, 1.25))
     assert origin.weight_limits["Parotid_R"] == (1.0, 1.25)
     assert "Larynx" not in origin.oar_weights
+
+
+def test_nothing_is_learned_from_whom_a_model_is_measured_by(tmp_path: Path) -> None:
+    """Neither his plans, nor how far they go: a validation patient who goes farther than the training patient."""
+    for folder, name in (("train", "pt_7"), ("validation", "pt_201")):
+        (tmp_path / folder).mkdir()
+        openkbp_patients.write_packed(tmp_path / folder, name)
+    far = KnownPlan("sparing", parotid_r=0.2, hi=0.4)
+    patients = [
+        KnownPatient(tmp_path / "train" / "pt_7.npz", "train", {5: (REFERENCE, SPARED)}),
+        KnownPatient(tmp_path / "validation" / "pt_201.npz", "validation", {9: (REFERENCE, far)}),
+    ]
+    library = known.write_library(tmp_path / "library", patients)
+    found, origin = training_plans(tmp_path, library, tmp_path / "out")
+    assert [plan.id for plan in found] == ["pt_7", "pt_7"]
+    assert "2 plans of 1 training patients" in origin.training
+    assert (origin.hi, origin.hi_steps, origin.oar_weight) == ((0.05, 0.10), (0.0, 1.0), (1.0, 1.25))
+    assert [len(beams) for beams in origin.beams_deg] == [5]
+
+
+def test_another_dose_of_a_plan_is_not_taken_from_the_cache(data: Path, tmp_path: Path) -> None:
+    """A plan that was made again has its name and its wish, and need not have its dose."""
+    doses = []
+    for name, spared in (("one", 0.8), ("other", 0.4)):
+        plan = KnownPlan("sparing", parotid_r=spared)
+        patient = KnownPatient(data / "train" / "pt_7.npz", plans={9: (REFERENCE, plan)})
+        library = open_library(known.write_library(tmp_path / name, [patient]))
+        found = load_plans(data, library, "train", tmp_path / "cache", workers=1)[1]
+        doses.append(float(np.median(found.dose[inside(found, "Parotid_R")])))
+    assert doses == pytest.approx([0.8 * 3 / 7, 0.4 * 3 / 7], rel=0.1)
+
+
+def test_no_dose_counts_beyond_the_dose_grid(data: Path, library: Path) -> None:
+    source, whole = read_patient(data / "train" / "pt_7.npz").anatomy, open_library(library).patients[0].grid
+    slices, rows, columns = whole.shape
+    half = Grid((slices, rows, columns // 2), whole.affine, whole.frame_of_reference_uid)
+    axes = AlignedAxes.of(source.grid).axes
+    counted = EngineDoses(source.body, half).counted(axes)
+    edge_mm = AlignedAxes.of(half).axes[2].edges_mm[-1]
+    beyond = axes[2].centres_mm > edge_mm
+    assert AlignedAxes.of(source.grid).to_patient(source.body.values)[..., beyond].any()
+    assert not counted[..., beyond].any()
+    np.testing.assert_array_equal(counted[..., ~beyond], EngineDoses(source.body, whole).counted(axes)[..., ~beyond])
 
 
 def test_plans_with_and_without_labels_are_not_mixed(plans: list[Patient]) -> None:
