@@ -154,11 +154,12 @@ class PreferenceRow:
     method
         Its name.
     organs_gy, hi, d95_gy
-        Predicted and achieved: mean of the organs' mean doses, homogeneity and D95% of the highest target.
+        Predicted and achieved: mean of the organs' mean doses (None where no patient has organs), homogeneity and D95%
+        of the highest target.
     """
 
     method: str
-    organs_gy: tuple[float, float]
+    organs_gy: tuple[float, float] | tuple[None, None]
     hi: tuple[float, float]
     d95_gy: tuple[float, float]
 

@@ -19,14 +19,22 @@ def data_folder_lock(folder: Path) -> Iterator[None]:
     Raises
     ------
     StorageFailure
-        Another bridge holds it (``data-folder-in-use``).
+        Another bridge, or another run, holds it (``data-folder-in-use``), or it cannot be written
+        (``data-folder-unusable``).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("w")
+    except OSError as error:
+        raise StorageFailure(
+            "data-folder-unusable", f"The folder {folder.name!r} cannot be written: {error.strerror}."
+        ) from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StorageFailure(
-                "data-folder-in-use", "Another bridge is running on this data folder; end it, or set another data_dir."
+                "data-folder-in-use",
+                f"Another bridge, or another run, works in the folder {folder.name!r}; end it, or name another folder.",
             ) from None
         yield

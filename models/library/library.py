@@ -251,6 +251,12 @@ def open_library(path: Path) -> Library:
     ModelRefusal
         It is none, a manifest is damaged, or a patient's is of another recipe (``library-recipe``).
     """
+    if not (path / LIBRARY_FILE).exists():
+        raise ModelRefusal(
+            "library-file-missing",
+            f"The folder {path.name} holds no library: it has no {LIBRARY_FILE}. `fdp-bridge library build` makes one.",
+            file=LIBRARY_FILE,
+        )
     recipe = read_manifest(path / LIBRARY_FILE, LibraryManifest).recipe
     found = sorted(path.glob(f"*/{PATIENT_FILE}"), key=lambda file: _number(file.parent.name))
     patients = []

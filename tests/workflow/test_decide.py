@@ -96,9 +96,19 @@ def test_a_content_that_is_not_named_clearly_is_refused(store: Store, digits: in
         assert refused.value.code == "content-unknown"
 
 
+def test_a_folder_that_cannot_be_held_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "library").write_text("a file")
+    (tmp_path / "study" / ".lock").mkdir(parents=True)
+    for name in ("library", "study"):
+        with pytest.raises(StorageFailure, match=name) as refused, data_folder_lock(tmp_path / name):
+            pass
+        assert refused.value.code == "data-folder-unusable"
+
+
 def test_one_data_folder_has_one_bridge(tmp_path: Path) -> None:
     with data_folder_lock(tmp_path), pytest.raises(StorageFailure) as refused, data_folder_lock(tmp_path):
         pass
     assert refused.value.code == "data-folder-in-use"
+    assert tmp_path.name in str(refused.value)
     with data_folder_lock(tmp_path):
         pass

@@ -18,6 +18,7 @@ __all__ = [
     "MEASURES",
     "TOLERANCE_GY",
     "QualityMeasure",
+    "organs_gy",
     "quality_rows",
     "scorecard",
     "slack_rows",
@@ -59,7 +60,8 @@ def _deficit_gy(quality: PlanQuality) -> float:
     return max(max(0.0, one.prescribed_gy - one.d95_gy) for one in quality.measures.targets.values())
 
 
-def _organs_gy(quality: PlanQuality) -> float | None:
+def organs_gy(quality: PlanQuality) -> float | None:
+    """Give the mean of the organs' mean doses, None of a patient without organs."""
     means = [organ.mean_gy for organ in quality.measures.organs.values()]
     return float(np.mean(means)) if means else None
 
@@ -76,7 +78,7 @@ MEASURES: tuple[QualityMeasure, ...] = (
     QualityMeasure("HI (D2% - D98%) / D50%, highest target", "", "lower", lambda q: q.measures.hi),
     QualityMeasure("CN (van 't Riet), highest target", "", "higher", _conformation),
     QualityMeasure("Hottest voxel", "Gy", "lower", lambda q: q.measures.hottest_gy),
-    QualityMeasure("Mean dose of the organs, mean", "Gy", "lower", _organs_gy),
+    QualityMeasure("Mean dose of the organs, mean", "Gy", "lower", organs_gy),
 )
 """What stands in the quality table, beside the mean dose of every organ."""
 

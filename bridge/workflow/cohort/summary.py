@@ -17,7 +17,7 @@ from bridge.report.cohort_data import (
 )
 from bridge.rt.arrays import FloatArray
 from bridge.workflow.cohort.analysis import BASELINE_CURVES, Family, compared, series_of, variability
-from bridge.workflow.cohort.quality import quality_rows, scorecard, slack_rows
+from bridge.workflow.cohort.quality import organs_gy, quality_rows, scorecard, slack_rows
 from bridge.workflow.cohort.result import PatientResult, PlanQuality
 from bridge.workflow.cohort.run import CohortRun
 from bridge.workflow.cohort.study import BASELINE, MethodEntry, Study
@@ -183,12 +183,23 @@ def _preference(results: Sequence[PatientResult], name: str) -> PreferenceRow:
             float(np.mean([of(planned) for _, planned in pairs])),
         )
 
+    # a patient without organs is in no mean of them
+    means = [
+        (one, other)
+        for promised, planned in pairs
+        if (one := organs_gy(promised)) is not None and (other := organs_gy(planned)) is not None
+    ]
     return PreferenceRow(
         method=name,
-        organs_gy=both(lambda q: float(np.mean([organ.mean_gy for organ in q.measures.organs.values()] or [0.0]))),
+        organs_gy=_mean(means) if means else (None, None),
         hi=both(lambda q: q.measures.hi),
         d95_gy=both(lambda q: next(iter(q.measures.targets.values())).d95_gy),
     )
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    first, second = zip(*pairs, strict=True)
+    return float(np.mean(first)), float(np.mean(second))
 
 
 def settings_rows(study: Study, seed: int = SEED) -> tuple[tuple[str, str], ...]:

@@ -154,9 +154,10 @@ class TestHostile:
         assert code_of(raised) == "library-file-missing"
 
     def test_a_folder_without_a_library_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelRefusal) as raised:
+        with pytest.raises(ModelRefusal, match=f"{tmp_path.name} holds no library") as raised:
             open_library(tmp_path)
         assert code_of(raised) == "library-file-missing"
+        assert raised.value.where == {"file": "library.json"}  # and no patient
 
     @pytest.mark.parametrize(
         ("path", "value", "code"),

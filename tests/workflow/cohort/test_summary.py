@@ -13,6 +13,7 @@ from bridge.workflow.cohort.analysis import compared
 from bridge.workflow.cohort.numbers import cohort_csvs, cohort_json
 from bridge.workflow.cohort.patient_summary import patient_report_data
 from bridge.workflow.cohort.quality import quality_rows, scorecard, slack_rows
+from bridge.workflow.cohort.result import MethodResult
 from bridge.workflow.cohort.study import BASELINE
 from bridge.workflow.cohort.summary import cohort_report_data
 from tests.workflow.cohort.made import ORGANS, STUDY, patient, run
@@ -123,6 +124,27 @@ def test_preferences_show_what_was_promised_and_what_came_of_it() -> None:
     balanced, spare = cohort_report_data(run(), "cohort").preferences
     assert (balanced.method, balanced.organs_gy, balanced.hi) == ("balanced", (24.0, 25.0), (0.05, 0.08))
     assert (spare.organs_gy, spare.d95_gy) == ((20.0, 22.0), (69.0, 69.5))
+
+
+def test_a_patient_without_organs_is_in_no_mean_of_organs() -> None:
+    """He has no organ at 0 Gy; his homogeneity counts."""
+    whole = run(3)
+    first, *others = whole.results
+    bare = first.model_copy(update={"methods": tuple(_without_organs(method) for method in first.methods)})
+    balanced, _ = cohort_report_data(replace(whole, results=(bare, *others)), "cohort").preferences
+    assert (balanced.organs_gy, balanced.hi) == ((24.0, 25.0), pytest.approx((0.05, 0.08)))
+    balanced, _ = cohort_report_data(replace(whole, results=(bare, bare)), "cohort").preferences
+    assert balanced.organs_gy == (None, None)
+
+
+def _without_organs(method: MethodResult) -> MethodResult:
+    found = {}
+    for name in ("promised", "planned"):
+        quality = getattr(method, name)
+        if quality is not None:
+            bare = quality.measures.model_copy(update={"organs": {}})
+            found[name] = quality.model_copy(update={"measures": bare})
+    return method.model_copy(update=found)
 
 
 def test_the_worst_case_comes_first_with_its_page() -> None:
