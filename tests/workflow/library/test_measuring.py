@@ -7,6 +7,7 @@ import pytest
 
 from bridge.rt.volume import Dose
 from bridge.workflow.library.case import PlanningCase, read_planning_case
+from bridge.workflow.library.folder import _flags as plan_flags
 from bridge.workflow.library.measuring import curve_names, curves_of, flags_of, measures_of
 from models.library.measures import PlanMeasures
 from tests.models.library import libraries
@@ -67,6 +68,14 @@ def test_a_lower_target_is_cold_by_its_own_prescription() -> None:
     for d95_gy, flags in ((53.21, ()), (53.19, ("cold",))):
         targets = {**measured.targets, "PTV56": low.model_copy(update={"d95_gy": d95_gy})}
         assert flags_of(measured.model_copy(update={"targets": targets}), dominated=False) == flags
+
+
+def test_a_plan_is_dominated_by_one_of_its_beams_that_is_worse_by_rounding_alone() -> None:
+    better, worse = libraries.measures(parotid_gy=15.0, cord_gy=10.05), libraries.measures(parotid_gy=20.0)
+    found = plan_flags({"5-drawn-01": ("5", better), "5-sparing": ("5", worse), "9-sparing": ("9", worse)})
+    assert found == {"5-drawn-01": (), "5-sparing": ("dominated",), "9-sparing": ()}
+    price = libraries.measures(parotid_gy=15.0, cord_gy=10.15)
+    assert set(plan_flags({"5-drawn-01": ("5", price), "5-sparing": ("5", worse)}).values()) == {()}
 
 
 def plan(d95_gy: float, hottest_gy: float) -> PlanMeasures:
