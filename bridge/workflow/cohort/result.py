@@ -208,12 +208,15 @@ def read_patient_result(path: Path) -> PatientResult:
     Raises
     ------
     ModelRefusal
-        The file is not what a study writes (``cohort-file``).
+        The file is not what a study writes, or that of another patient (``cohort-file``).
     """
     try:
-        return PatientResult.model_validate_json(path.read_bytes())
+        result = PatientResult.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise _damaged(path) from error
+    if result.id != path.stem:  # it becomes part of the paths of reports
+        raise _damaged(path)
+    return result
 
 
 def read_study(path: Path) -> Study:

@@ -248,6 +248,17 @@ class TestRefusals:
         assert [(one.patient, one.error["code"]) for one in run.left_out] == [("pt_1", "cohort-source")]
         assert [one.id for one in run.results] == ["pt_2"]
 
+    @pytest.mark.parametrize("other", ["pt_2", "../../outside"])
+    def test_the_results_of_a_patient_under_the_name_of_another_are_not_taken(
+        self, cohort: Path, copied: Path, other: str
+    ) -> None:
+        """His report would go to the page of the other, or out of the folder."""
+        file = patient_file(copied, "pt_1")
+        file.write_text(file.read_text().replace('"id": "pt_1"', f'"id": "{other}"'))
+        run = study(cohort, copied)
+        assert [(one.patient, one.error["code"]) for one in run.left_out] == [("pt_1", "cohort-file")]
+        assert [one.id for one in run.results] == ["pt_2"]
+
     def test_one_run_at_a_time(self, cohort: Path, copied: Path) -> None:
         with data_folder_lock(copied), pytest.raises(StorageFailure) as refused:
             study(cohort, copied)
