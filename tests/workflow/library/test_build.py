@@ -29,7 +29,7 @@ from bridge.workflow.library.planner import InfluenceOf
 from bridge.workflow.library.record import read_left_out, read_work
 from bridge.workflow.lock import data_folder_lock
 from esapi_stub.engine.influence import DoseInfluence
-from esapi_stub.engine.patient import patient_on_grid
+from esapi_stub.engine.patient import PlanningPatient, patient_on_grid
 from esapi_stub.engine.radplan import BeamDirection
 from models.library.files import read_checked
 from models.library.library import LibraryPatient, beamlets_file, open_library
@@ -299,6 +299,19 @@ class TestGoingOn:
         run = build(data, copied, OPTIONS, stronger)
         assert [one.error["code"] for one in run.left_out] == ["library-dose-differs"]
         assert not (copied / "pt_1" / "5-sparing.dose.npz").exists()
+
+    def test_a_dose_that_differs_in_an_organ_alone_is_refused_too(self, copied: Path, data: Path) -> None:
+        (copied / "pt_1" / "5-sparing.dose.npz").unlink()
+        case = read_planning_case(data / "train" / "pt_1.npz")
+
+        def beside(patient: PlanningPatient, directions: Sequence[BeamDirection], width: float) -> DoseInfluence:
+            influence = gaussian_influence(patient, directions, width)
+            inside = case.patient.anatomy.masks["SpinalCord"].resampled(to=patient.ct.grid, outside=0.0).values
+            factors = np.where(inside.ravel()[influence.voxels] > 0.5, 1.2, 1.0).astype(np.float32)
+            return replace(influence, matrix=(influence.matrix.multiply(factors[:, None])).tocsr())
+
+        (left_out,) = build(data, copied, OPTIONS, beside).left_out
+        assert left_out.error["code"] == "library-dose-differs"
 
 
 class TestCrashes:
