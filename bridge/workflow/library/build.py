@@ -27,7 +27,7 @@ from models.openkbp.reader import list_patients, patient_folder
 __all__ = ["LIBRARY_RULE", "LibraryOptions", "LibraryRun", "build_library", "recipe_of"]
 
 LIBRARY_RULE = StoppingRule(max_iterations=120)
-"""The engine's own rule with a bound: warm plans end by the rule, and the first of a patient may not."""
+"""The engine's own rule with a bound, which is what ends most plans: 992 of the 1089 of ``plans-hn-engine-v1``."""
 
 _METHOD = "planning 4"
 """How goals and weightings become objectives: a change of numbers needs another, else old plans and new ones mix."""
