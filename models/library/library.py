@@ -107,10 +107,19 @@ class LibraryPlan:
         Raises
         ------
         ModelRefusal
-            The file is missing, changed or damaged.
+            The file is missing, changed or damaged, or says another thing of the plan than the manifest.
         """
         name = plan_file(self.name)
-        return read_plan(read_checked(self._folder / name, self.entry.plan_sha256), name)
+        content = read_plan(read_checked(self._folder / name, self.entry.plan_sha256), name)
+        if content.record != self.entry.record:
+            raise ModelRefusal(
+                "library-file-changed",
+                f"{self._folder.name}/{PATIENT_FILE} says of the plan {self.name} what its own file {name} does not: "
+                "it is not the manifest that was written. Restore it, or delete it and build the library again.",
+                patient=self._folder.name,
+                file=PATIENT_FILE,
+            )
+        return content
 
     def dose(self, to: Grid | None = None) -> Dose:
         """Read the dose in Gy, in total over all fractions.

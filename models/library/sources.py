@@ -19,7 +19,8 @@ def sources_of(data: Path, library: Library, set_name: str) -> list[tuple[Path, 
     Raises
     ------
     ModelRefusal
-        The data has no such patient, or other files of him (``library-source``).
+        The data has no such patient, or other files of him (``library-source``); or a plan is not what the manifest
+        says of it (``library-file-changed``).
     """
     patients = library.of_set(set_name)
     if not patients:
@@ -35,6 +36,8 @@ def sources_of(data: Path, library: Library, set_name: str) -> list[tuple[Path, 
                 "plans of somebody else. Name the data that the library was built from.",
                 patient=patient.id,
             )
+        for plan in patient.plans:
+            plan.content()  # labels are made of the manifest, of which no hash is kept: it must say what the plans say
     return [(paths[patient.id], patient) for patient in patients]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +183,21 @@ def test_a_library_of_other_files_is_refused(library: Path, tmp_path: Path) -> N
             load_plans(tmp_path, open_library(library), "train", tmp_path / "cache")
         assert refused.value.code == "library-source"
         openkbp_patients.write_packed(folder, "pt_7", dose=openkbp_patients.arrays()["dose"] // 2)
+
+
+def test_no_wish_is_read_from_a_manifest_that_says_another_thing_than_its_plans(
+    data: Path, library: Path, tmp_path: Path
+) -> None:
+    """Labels are made of the measures in it, and no hash is kept of the manifest itself."""
+    changed = Path(shutil.copytree(library, tmp_path / "library"))
+    file = changed / "pt_7" / "patient.json"
+    content = json.loads(file.read_text())
+    organs = content["plans"][1]["record"]["measures"]["organs"]
+    organs["Parotid_L"], organs["Parotid_R"] = organs["Parotid_R"], organs["Parotid_L"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ModelRefusal, match=r"patient\.json") as refused:
+        load_plans(data, open_library(changed), "train", tmp_path / "cache", workers=1)
+    assert refused.value.code == "library-file-changed"
 
 
 def test_a_library_without_plans_of_the_set_is_refused(data: Path, library: Path, tmp_path: Path) -> None:
