@@ -101,11 +101,12 @@ def verdict(data: CohortReportData) -> list[str]:
             f"{baseline} in {wins} of {of} organs; after correction, {sure} of the differences for it and {against} of "
             f"those against it are significant at {_SIGNIFICANT:g}."
         )
-    fewest = min(organ.n for organ in comparison.organs)
-    if 2.0 ** (1 - fewest) > _SIGNIFICANT:
+    few = [f"{organ.organ} ({organ.n})" for organ in comparison.organs if 2.0 ** (1 - organ.n) > _SIGNIFICANT]
+    if few:
+        fewest = min(organ.n for organ in comparison.organs)
         sentences.append(
-            f"With {fewest} patients no difference can be significant, whatever it is: the smallest p that they can "
-            f"give is {2.0 ** (1 - fewest):.2g}."
+            f"Too few patients have {', '.join(few)} for any difference to be significant: the smallest p that "
+            f"{fewest} can give is {2.0 ** (1 - fewest):.2g}."
         )
     hard = next((row for row in data.quality if row.name == "Hard goals met"), None)
     if hard is not None:
