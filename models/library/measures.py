@@ -11,6 +11,8 @@ __all__ = ["CRITERIA_TOLERANCE", "GoalOutcome", "OrganMeasures", "PlanMeasures",
 CRITERIA_TOLERANCE = 0.1
 """Gy, and percent of homogeneity: two optimizations of the same plan differ by as much."""
 
+_HALF_A_HUNDREDTH_GY = 0.005
+
 
 class Part(BaseModel):
     """A frozen part of a manifest: what it does not know, it refuses."""
@@ -52,8 +54,8 @@ class GoalOutcome(Part):
 
     @property
     def is_met(self) -> bool:
-        """Whether the plan does what the protocol asks."""
-        return self.excess_gy <= 0.0
+        """Whether the plan does what the protocol asks, to the hundredth of a Gy that is shown of a dose."""
+        return self.excess_gy < _HALF_A_HUNDREDTH_GY
 
 
 class PlanMeasures(Part):
