@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -65,6 +67,27 @@ def test_what_is_everybodys_trouble_ends_the_run(tmp_path: Path, error: Exceptio
     with pytest.raises(type(error)):
         run([("pt_1", raising(error)), ("pt_2", lambda: 9)], tmp_path)
     assert read_left_out(tmp_path) == (), "nobody is blamed for it"
+
+
+def test_nothing_of_a_patient_is_left_for_the_next(tmp_path: Path) -> None:
+    class Arrays:
+        """As the dose engine's: in a circle."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    kept: list[weakref.ref[Arrays]] = []
+
+    def job() -> int:
+        assert [one() for one in kept] == [None] * len(kept)
+        kept.append(weakref.ref(Arrays()))
+        return 9
+
+    gc.disable()
+    try:
+        assert run([("pt_1", job), ("pt_2", job), ("pt_3", job)], tmp_path).left_out == ()
+    finally:
+        gc.enable()
 
 
 def test_a_worker_that_dies_is_a_failure_that_says_what_to_do(tmp_path: Path) -> None:
