@@ -301,11 +301,18 @@ def approve_case(settings: site.Settings, case_id: str, objectives_file: Path, u
     Raises
     ------
     ApprovalRefusal
-        See :func:`bridge.workflow.release.approve`; or two must approve (``two-persons``).
+        See :func:`bridge.workflow.release.approve`; or two must approve (``two-persons``), or there is a review room
+        (``sign-in-review-room``).
     StorageFailure
         The objectives file cannot be read.
     """
     _require_one_is_enough(settings)
+    if settings.review.enabled:
+        raise ApprovalRefusal(
+            "sign-in-review-room",
+            "Here cases are approved in the review room (review.enabled), by users with a password and a role; the "
+            "command line would take any name.",
+        )
     try:
         seen = hashlib.sha256(objectives_file.read_bytes()).hexdigest()
     except OSError as error:

@@ -32,7 +32,7 @@ def show(
     from bridge.workflow import audit
     from bridge.workflow.store import Store
 
-    with Store.in_folder(_data_dir(config, data_dir)).transaction() as session:
+    with Store.of_bridge(_data_dir(config, data_dir)).transaction() as session:
         events = audit.newest(session, last, case)
     for event in events:
         details = " ".join(f"{key}={_plain(value)}" for key, value in event.detail.items())
@@ -48,14 +48,14 @@ def verify(config: ConfigFile = None, data_dir: DataFolder = None) -> None:
     from bridge.workflow import audit
     from bridge.workflow.store import Store
 
-    with Store.in_folder(_data_dir(config, data_dir)).transaction() as session:
+    with Store.of_bridge(_data_dir(config, data_dir)).transaction() as session:
         count = audit.verify(session)
         newest = audit.newest_sha256(session)
     out.print(f"{count} events, none changed, removed or inserted before the last one; it has sha256 {newest}")
 
 
 def _data_dir(config: Path | None, data_dir: Path | None) -> Path:
-    """Give the bridge's data folder; one that is not there is none with an empty trail."""
+    """Give the bridge's data folder."""
     if (config is None) == (data_dir is None):
         raise typer.BadParameter("Say where the bridge's data are: either --config FILE or --data-dir FOLDER.")
     if config is not None:

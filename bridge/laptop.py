@@ -105,14 +105,14 @@ def open_laptop_room(
         _let_in(session, user, password)
         _try_again(session)
     entrance = Entrance(user, datetime.now(UTC))
-    notice = f"One case on this computer: what is approved goes into {out.name}/approved, and nowhere else."
+    notice = f"One case on this computer: approved objectives go into {out.name}/approved, and nowhere else."
     url = f"http://{_LOOPBACK}:{settings.review.port}/enter/{entrance.token}"
     announcer = _Announcer(store, say, [
         "",
         f"the review room is open, on this computer only: {url}",
         f"  the link works once; later log in as {user}",
         f"  to sign, and to log in again, the password is {password}",
-        f"  what you approve goes to {out / 'approved'}, and nowhere else",
+        f"  approved objectives go to {out / 'approved'}, and nowhere else",
         f"  to check the audit trail: fdp-bridge audit verify --data-dir {shlex.quote(str(settings.data_dir))}",
         "  Ctrl-C closes the room; the same command opens it again",
     ])  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bridge.cli import app
-from bridge.rt.errors import AccessRefusal, ApprovalRefusal, IdentityRefusal
+from bridge.rt.errors import AccessRefusal, ApprovalRefusal, IdentityRefusal, StorageFailure
 from bridge.workflow.store import Store
 from config.load import load_settings
 
@@ -65,6 +65,23 @@ def test_a_trail_that_was_altered_does_not_verify(config: Path) -> None:
     store.close()
     with pytest.raises(IdentityRefusal, match="altered at event 1"):
         run(config, "audit", "verify")
+
+
+@pytest.mark.parametrize("command", ["verify", "show"])
+def test_a_folder_that_no_bridge_worked_in_has_no_trail_and_gets_none(tmp_path: Path, command: str) -> None:
+    failed = CliRunner().invoke(app, ["audit", command, "--data-dir", str(tmp_path)]).exception
+    assert isinstance(failed, StorageFailure)
+    assert failed.code == "no-bridge-data"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_a_review_room_cases_are_signed_there_with_a_password(config: Path) -> None:
+    config.write_text("data_dir: data\nreview: {enabled: true}\n")
+    objectives = config.with_name("objectives.json")
+    objectives.write_text("{}")
+    with pytest.raises(ApprovalRefusal) as refused:
+        run(config, "approve", "0" * 12, "--objectives", str(objectives), "--user", "anybody")
+    assert refused.value.code == "sign-in-review-room"
 
 
 @pytest.mark.parametrize("command", [["approve", "0" * 12, "--objectives"], ["hand-over"]])

@@ -9,7 +9,8 @@ from bridge.rt.structure import Structure
 
 __all__ = ["LineStyle", "line_styles"]
 
-_TARGET_COLOURS = ("#e03131", "#e8590c", "#e64980", "#b08700", "#c2476b")
+_TARGET_COLOURS = ("#e03131", "#e64980", "#b08700", "#c2476b", "#d6336c")
+"""None is the orange of an isodose: a lower target must not look like the line of a higher dose."""
 _ORGAN_COLOURS = (
     "#1c7ed6", "#2f9e44", "#9c4fc0", "#0b9bad", "#a5673f", "#7a5bd8",
     "#689a10", "#5573e0", "#0b8f74", "#b5651d", "#5f7fa6", "#c158dc",
@@ -73,5 +74,5 @@ def line_styles(structures: Sequence[Structure], colours: Mapping[int, str]) -> 
 
 
 def _organ_style(place: int, turn: int) -> LineStyle:
-    """Give a colour's style; at another turn it comes with another dash."""
-    return LineStyle(_ORGAN_COLOURS[place], _DASHES[(place % 3 + turn) % len(_DASHES)], 1.7)
+    """Give a colour's style; neighbours, and the same colour at another turn, come with another dash."""
+    return LineStyle(_ORGAN_COLOURS[place], _DASHES[(place + turn) % len(_DASHES)], 1.7)

@@ -13,11 +13,13 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from bridge.rt.errors import StorageFailure
 from bridge.web.connection import PunctualConnection
 
 __all__ = ["Listening", "ReviewServer"]
 
 _LONGEST_END_S = 5
+_POLL_S = 0.01
 _MOST_AT_A_TIME = 64
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2, those with authenticated encryption and forward secrecy: uvicorn would offer CBC with SHA-1 alone. Of
@@ -61,6 +63,8 @@ class ReviewServer:
     ------
     OSError
         On entering: the port cannot be had.
+    StorageFailure
+        On entering: certificate and key cannot be used (``review-certificate``).
     """
 
     def __init__(self, application: ASGIApp, listening: Listening, closing: Callable[[], None]) -> None:
@@ -92,13 +96,25 @@ class ReviewServer:
         return f"review room at {scheme}://{self._listening.host}:{self._listening.port}"
 
     def __enter__(self) -> Self:
-        """Listen; when this returns, nobody else can have the port."""
+        """Listen; when this returns, nobody else can have the port, and requests are answered."""
+        try:
+            self._server.config.load()
+        except OSError as error:
+            raise StorageFailure(
+                "review-certificate",
+                f"The review room's certificate {self._listening.certificate} and key {self._listening.key} cannot be "
+                f"used ({error.strerror or error}): they must be PEM files that belong together (review.tls).",
+            ) from error
         door = socket.create_server(
             (self._listening.host, self._listening.port),
             family=socket.AF_INET6 if ":" in self._listening.host else socket.AF_INET,
         )
         self._thread = Thread(target=self._server.run, args=[[door]], daemon=True)
         self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            self._thread.join(timeout=_POLL_S)
+        if not self._server.started:
+            raise OSError("it ended while it was being opened")
         return self
 
     def __exit__(

@@ -18,6 +18,8 @@ from bridge.rt.errors import StorageFailure
 
 __all__ = ["Store"]
 
+_DATABASE = "bridge.sqlite3"
+
 
 class Store:
     """The bridge's database.
@@ -44,13 +46,30 @@ class Store:
         StorageFailure
             The folder cannot be made, or what lies there is no database that can be opened.
         """
-        path = folder / "bridge.sqlite3"
+        path = folder / _DATABASE
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(URL.create("sqlite", database=str(path)))
         except (OSError, DatabaseError) as error:
             reason = error.orig if isinstance(error, DatabaseError) else error.strerror
             raise StorageFailure("database", f"The database {path} cannot be opened: {reason}.") from error
+
+    @classmethod
+    def of_bridge(cls, folder: Path) -> Store:
+        """Open the database of a data folder that a bridge has worked in, and make none.
+
+        Raises
+        ------
+        StorageFailure
+            There is none (``no-bridge-data``), or it cannot be opened.
+        """
+        if not (folder / _DATABASE).is_file():
+            raise StorageFailure(
+                "no-bridge-data",
+                f"The folder {folder.name!r} is no bridge's data folder: it holds no {_DATABASE}.",
+                folder=folder.name,
+            )
+        return cls.in_folder(folder)
 
     def _migrate(self) -> None:
         config = Config()

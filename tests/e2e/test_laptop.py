@@ -80,7 +80,7 @@ def test_from_a_folder_to_approved_objectives(tmp_path: Path, case: Path, config
             again = httpx.post(f"{origin}/enter", data={"token": token}, headers={"origin": origin}, timeout=60)
             assert (again.status_code, again.json()["code"]) == (403, "entrance-closed")
             worklist = browser.get("/").text
-            assert "goes into out/approved, and nowhere else" in worklist
+            assert "approved objectives go into out/approved, and nowhere else" in worklist
             path = re.search(r'href="(/cases/[0-9a-f]{12})"', worklist)
             assert path is not None
             page = browser.get(path[1]).text

@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 from starlette.responses import PlainTextResponse, Response
 
+from bridge.rt.errors import StorageFailure
 from bridge.web.application import review_application
 from bridge.web.connection import PunctualConnection
 from bridge.web.guard import GuardedRoute
@@ -110,6 +111,24 @@ def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
     ):
         slow.sendall(b"POST /login HTTP/1.1\r\nHost: review.test:8080\r\nContent-Length: 9\r\n\r\nname=")
         assert slow.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("content", [None, "no PEM"])
+def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_open(
+    room: ReviewRoom, tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "room.crt").write_text(content)
+    port = free_port()
+    listening = Listening("127.0.0.1", port, tmp_path / "room.crt", tmp_path / "room.key")
+    with (
+        pytest.raises(StorageFailure, match=r"room\.crt.*cannot be used.*review\.tls") as failed,
+        ReviewServer(review_application(room), listening, lambda: None),
+    ):
+        pass
+    assert failed.value.code == "review-certificate"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_over_tls_1_2_it_speaks_authenticated_encryption_alone(room: ReviewRoom, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_an_edit_that_is_not_saved_keeps_the_signature_back(chrome: Chromium, ro
         page.wait_for_timeout(500)
         assert asked == ["beforeunload"]
         assert page.url.endswith(job.case_id)
-        page.get_by_role("button", name="Undo all changes").click()
+        page.get_by_role("button", name="Undo what is not saved").click()
         expect(button).to_be_enabled()
         priority.fill("55")
         page.get_by_role("button", name="Save objectives").click()

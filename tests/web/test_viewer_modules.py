@@ -100,6 +100,16 @@ def test_the_dose_wash_is_that_of_the_report(page: Page) -> None:
     assert np.abs(np.array(shown[1:]) - expected).max() <= 8, "to the steps of the map"
 
 
+def test_a_change_is_the_difference_of_what_is_shown(page: Page) -> None:
+    said = run(page, "changes", "return given.map(one => m.difference(one));", [
+        {"unit": "Gy", "before": 7.1652, "now": 6.0449},
+        {"unit": "Gy", "before": 61.5849, "now": 61.5851},
+        {"unit": "Gy", "before": 5.0, "now": 5.004},
+        {"unit": "", "before": 0.0594, "now": 0.0616},
+    ])  # fmt: skip
+    assert said == ["\N{MINUS SIGN}1.13", "+0.01", "0", "+0.003"]
+
+
 def cylinder(zs: list[float]) -> list[dict[str, object]]:
     return [{"z_mm": z, "loops_mm": [circle(20, 5, -3)]} for z in zs]
 

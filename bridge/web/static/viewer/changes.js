@@ -71,9 +71,10 @@ export function shown(change, /** @type {number} */ value) {
 
 /**
  * @param {Change} change
- * @returns {string} the change with its sign; nothing where it rounds to nothing
+ * @returns {string} the change with its sign, between the values as they are shown
  */
 export function difference(change) {
-  const digits = change.unit ? 2 : 3, by = (change.now - change.before).toFixed(digits);
+  const digits = change.unit ? 2 : 3;
+  const by = (Number(shown(change, change.now)) - Number(shown(change, change.before))).toFixed(digits);
   return Number(by) === 0 ? "0" : (Number(by) > 0 ? "+" : "−") + by.replace("-", "");
 }

@@ -45,7 +45,7 @@ export function showChanges(body, before, now) {
     const by = Math.abs(change.now - change.before);
     const isNotable = by >= (change.unit ? NOTABLE_GY : NOTABLE);
     return element("tr", isNotable ? { class: "notable" } : {},
-      element("th", { scope: "row" }, change.roi_name), element("td", {}, change.metric),
+      element("th", { scope: "row" }, change.roi_name), element("td", {}, change.unit ? `${change.metric}, ${change.unit}` : change.metric),
       element("td", { class: "number" }, shown(change, change.before)),
       element("td", { class: "number" }, shown(change, change.now)),
       element("td", { class: "number" }, difference(change)));
