@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +60,21 @@ def test_a_study_from_dcmtk_arrives_whole(node: Node, tmp_path: Path, option: st
 
 def test_echo(node: Node) -> None:
     assert echoscu(node) == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="acknowledgements can be hastened on Linux alone")
+def test_a_sender_that_waits_for_acknowledgements_is_not_kept_waiting(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put off, each acknowledgement costs 40 ms, and 80 objects 3 s more than from a sender that need not wait."""
+    path = written(ct(1), tmp_path / "ct.dcm")
+    seconds = {}
+    for no_delay in ("1", "0"):
+        monkeypatch.setenv("TCP_NODELAY", no_delay)
+        began = time.monotonic()
+        assert storescu(node, "--repeat", 80, path) == 0
+        seconds[no_delay] = time.monotonic() - began
+    assert seconds["0"] < 2.0 * seconds["1"] + 1.0, seconds
 
 
 def test_sending_again_changes_nothing(node: Node, tmp_path: Path) -> None:
