@@ -79,12 +79,8 @@ class Artifact:
 
 def is_known(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
     """Tell if a prediction of these inputs was ever queued, however it ended."""
-    return _row_of(session, case_id, inputs) is not None
-
-
-def _row_of(session: Session, case_id: str, inputs: Sequence[str]) -> JobRow | None:
-    query = select(JobRow).where(JobRow.case_id == case_id, JobRow.input_sha256 == _input_sha256(inputs))
-    return session.scalars(query).first()
+    query = select(JobRow.id).where(JobRow.case_id == case_id, JobRow.input_sha256 == _input_sha256(inputs))
+    return session.scalars(query).first() is not None
 
 
 def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
@@ -95,8 +91,7 @@ def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
     if is_known(session, case_id, inputs):
         return False
     inputs, input_sha256 = sorted(inputs), _input_sha256(inputs)
-    for row in session.scalars(select(JobRow).where(JobRow.case_id == case_id, JobRow.state == "queued")):
-        row.state = "superseded"
+    _drop_waiting(session, case_id)
     session.add(
         JobRow(
             case_id=case_id,
@@ -114,7 +109,11 @@ def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
 
 
 def queue_again(session: Session, job: Job, preference: Mapping[str, Any] | None) -> None:
-    """Queue another prediction of the inputs of a finished one, for a preference or for what the settings say now."""
+    """Queue another prediction of the inputs of a finished one, for a preference or for what the settings say now.
+
+    It takes the place of one that still waits, as with :func:`queue`.
+    """
+    _drop_waiting(session, job.case_id)
     count = len(list(session.scalars(select(JobRow.id).where(JobRow.case_id == job.case_id))))
     session.add(
         JobRow(
@@ -133,13 +132,27 @@ def queue_again(session: Session, job: Job, preference: Mapping[str, Any] | None
 
 
 def queue_known(session: Session, case_id: str, inputs: Sequence[str]) -> None:
-    """Queue inputs once more that were queued before (:func:`is_known`) and that their case came back to."""
-    row = _row_of(session, case_id, inputs)
-    if row is None:
+    """Queue inputs once more that were queued before (:func:`is_known`) and that their case came back to.
+
+    They are predicted for what they were last to be predicted for.
+    """
+    known = [row for row in _rows_of(session, case_id) if row.inputs == sorted(inputs)]
+    if not known:
         raise LookupError(f"no prediction of case {case_id} has these inputs")
-    if row.state != "queued":
-        queue_again(session, _job(row), row.preference)
+    if known[-1].state != "queued":
+        queue_again(session, _job(known[-1]), known[-1].preference)
     set_state(session, case_id, CaseState.QUEUED, f"{len(inputs)} objects complete again")
+
+
+def _drop_waiting(session: Session, case_id: str) -> None:
+    """Let go of what waits to be predicted: two that wait would be predicted one instead of the other."""
+    for row in session.scalars(select(JobRow).where(JobRow.case_id == case_id, JobRow.state == "queued")):
+        row.state = "superseded"
+
+
+def _rows_of(session: Session, case_id: str) -> Sequence[JobRow]:
+    """Give all jobs of a case, oldest first."""
+    return session.scalars(select(JobRow).where(JobRow.case_id == case_id).order_by(JobRow.id)).all()
 
 
 def claim_next(session: Session) -> Job | None:

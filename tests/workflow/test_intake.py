@@ -226,6 +226,43 @@ def test_a_case_whose_contents_were_told_apart_is_predicted_from_the_one_that_ho
     assert (room.case()[0], room.jobs()) == ("review", 1 + predicted)
 
 
+def test_a_case_has_one_prediction_that_waits_and_it_is_the_one_that_was_asked_for_last(room: Room) -> None:
+    """Contents are told apart while a prediction for another preference waits: that is the one to make, and once."""
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    job = room.run()
+    again(room, job, {"name": "spare"})
+    room.arrive(instance(CT_UIDS[0], content="other", z_mm=3.0))
+    with room.store.transaction() as session:
+        decide.keep(session, CT_UIDS[0], slices()[0].sha256, "a.physicist")
+    room.wait(2.0)
+    assert room.run().preference == {"name": "spare"}
+    again(room, job, {"name": "cover"})
+    again(room, job, None)
+    assert room.run().preference is None
+    with room.store.transaction() as session:
+        assert "queued" not in session.scalars(select(JobRow.state)).all()
+
+
+def test_contents_told_apart_after_a_prediction_for_a_preference_are_predicted_for_it(room: Room) -> None:
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    again(room, room.run(), {"name": "spare"})
+    room.run()
+    room.arrive(instance(CT_UIDS[0], content="other", z_mm=3.0))
+    with room.store.transaction() as session:
+        decide.keep(session, CT_UIDS[0], slices()[0].sha256, "a.physicist")
+    room.wait(2.0)
+    assert room.run().preference == {"name": "spare"}
+
+
+def again(room: Room, job: jobs.Job, preference: dict[str, str] | None) -> None:
+    """Have a case predicted again, as a person does."""
+    with room.store.transaction() as session:
+        jobs.queue_again(session, job, preference)
+        set_state(session, CASE, CaseState.QUEUED, "to be predicted again")
+
+
 def released(room: Room) -> None:
     """Let the objectives of the newest prediction be on their way to Eclipse."""
     with room.store.transaction() as session:
