@@ -10,15 +10,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bridge.node.completeness import Verdict, study_state
 from bridge.rt.errors import ApprovalRefusal, IdentityRefusal
 from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.cases import CaseState, get_case, list_cases, set_state
 from bridge.workflow.deliveries import deliveries_of
+from bridge.workflow.instances import instances_of
 from bridge.workflow.lineage import whole_history
 from bridge.workflow.reasons import require_reason
+from bridge.workflow.reimport import plans_from_outside
 from bridge.workflow.results import CaseResults
-from bridge.workflow.revisions import void
-from bridge.workflow.schema import HandOverRow, InstanceRow, JobRow
+from bridge.workflow.revisions import take_back, void
+from bridge.workflow.schema import DeliveryRow, HandOverRow, InstanceRow, JobRow
 from bridge.workflow.stops import require_going
 
 __all__ = ["Content", "contents_of", "keep", "predict_again", "retry", "send_again"]
@@ -48,8 +51,10 @@ def retry(session: Session, case_id: str, actor: str) -> None:
         raise ApprovalRefusal(
             "nothing-to-retry", f"Case {case_id} is {case.state.value}; only refused and failed cases are tried again."
         )
-    given_up = [row for row in deliveries_of(session, case_id) if row.state == "failed"]
-    not_handed_over = _not_handed_over(session, case_id)
+    study = study_state(plans_from_outside(session, instances_of(session, case.study_instance_uid)))
+    if study.verdict is Verdict.REFUSED:
+        raise ApprovalRefusal("nothing-to-retry", f"Case {case_id} cannot be tried again as it is: {study.reason}")
+    given_up, not_handed_over = _not_sent(session, case_id)
     query = select(JobRow).where(JobRow.case_id == case_id).order_by(JobRow.id.desc()).limit(1)
     job = session.scalars(query).first()
     if job is not None and job.state in ("refused", "failed"):
@@ -160,12 +165,15 @@ def send_again(session: Session, case_id: str, destination: str, actor: str, rea
     set_state(session, case_id, CaseState.DELIVERING, f"again to {destination}, {actor} asks", actor)
 
 
-def _not_handed_over(session: Session, case_id: str) -> Sequence[HandOverRow]:
-    """Give the hand-over of the newest objectives if it was given up; older ones are not handed over any more."""
+def _not_sent(session: Session, case_id: str) -> tuple[Sequence[DeliveryRow], Sequence[HandOverRow]]:
+    """Give what was given up of the newest results; what went before them is not sent any more."""
     done = jobs.last_done(session, case_id)
-    hashes = [] if done is None else [artifact.sha256 for artifact in done[1]]
-    row = hand_overs.newest_hand_over(session, case_id, hashes)
-    return [row] if row is not None and row.state == "failed" else []
+    if done is None:
+        return [], []
+    uids = {artifact.sop_instance_uid for artifact in done[1]}
+    failed = [row for row in deliveries_of(session, case_id) if row.state == "failed" and row.sop_instance_uid in uids]
+    row = hand_overs.newest_hand_over(session, case_id, [artifact.sha256 for artifact in done[1]])
+    return failed, [row] if row is not None and row.state == "failed" else []
 
 
 def contents_of(session: Session, sop_instance_uid: str) -> Sequence[Content]:
@@ -176,6 +184,9 @@ def contents_of(session: Session, sop_instance_uid: str) -> Sequence[Content]:
 
 def keep(session: Session, sop_instance_uid: str, sha256: str, actor: str) -> None:
     """Say which content of a SOP Instance UID holds; the others stay on disk but are no longer looked at.
+
+    Cases that were refused are looked at again. So are those that were predicted, or are to be, from a content that
+    does not hold: what was signed or released of them is void.
 
     Parameters
     ----------
@@ -201,8 +212,10 @@ def keep(session: Session, sop_instance_uid: str, sha256: str, actor: str) -> No
     for row in rows:
         row.set_aside = row is not chosen[0]
     audit.append(session, actor, "content-kept", None, sop_instance_uid=sop_instance_uid, sha256=chosen[0].sha256)
+    others = {row.sha256 for row in rows if row.set_aside}
     for case in list_cases(session, chosen[0].study_instance_uid):
-        if case.state is CaseState.REFUSED:
+        if case.state is CaseState.REFUSED or others & jobs.newest_inputs(session, case.id):
+            take_back(session, case.id, actor)
             set_state(session, case.id, CaseState.WAITING, f"{actor} decided which content holds", actor)
 
 

@@ -15,29 +15,24 @@ from bridge.node.completeness import StructureSetState, Verdict, may_proceed, st
 from bridge.node.instances import Receipt, StoredInstance
 from bridge.node.quiet import QuietTimer
 from bridge.node.settings import QuietPolicy
-from bridge.workflow import audit, jobs
+from bridge.workflow import jobs
 from bridge.workflow.cases import (
     CaseState,
     case_id_of,
     ensure_case,
-    find_case,
     get_case,
     put_case,
     waiting_studies,
 )
 from bridge.workflow.instances import instances_of, studies
 from bridge.workflow.reimport import link_doses, plans_from_outside
-from bridge.workflow.revisions import void
+from bridge.workflow.revisions import take_back
 from bridge.workflow.store import Store
 
 __all__ = ["Intake"]
 
 _ROUND_S = 1.0
 """How often all waiting studies are looked at: a timer may have run out, or a person decided something."""
-
-
-_DECIDED = (CaseState.REVIEW, CaseState.DELIVERING, CaseState.DELIVERED, CaseState.FAILED)
-"""Where something may have been signed or released."""
 
 
 class Intake:
@@ -110,7 +105,7 @@ class Intake:
         if state.verdict is Verdict.REFUSED:
             named: list[str | None] = [*uids]
             for uid in named or [None]:
-                _take_back(session, case_id_of(study, uid))
+                take_back(session, case_id_of(study, uid))
                 put_case(session, study, uid, CaseState.REFUSED, f"{state.reason} [{state.code}]")
             return True
         if not uids:
@@ -134,7 +129,7 @@ class Intake:
                 jobs.queue_known(session, case_id, inputs)  # what kept it from them is mended
             return True
         if may_proceed(state, quiet_s, self._policy):
-            _take_back(session, case_id)
+            take_back(session, case_id)
             jobs.queue(session, ensure_case(session, study, state.sop_instance_uid), inputs)
             return True
         if state.verdict is Verdict.WAITING:
@@ -144,16 +139,9 @@ class Intake:
     def _wait(self, session: Session, study: str, uid: str | None, reason: str, quiet_s: float) -> bool:
         """Say what a case waits for. It needs no look at every tick: the rounds come back to all that wait."""
         stuck = quiet_s >= self._stuck_after_s
-        _take_back(session, case_id_of(study, uid))
+        take_back(session, case_id_of(study, uid))
         put_case(session, study, uid, CaseState.WAITING, f"Stuck: {reason}" if stuck else reason)
         return True
-
-
-def _take_back(session: Session, case_id: str) -> None:
-    """Void what was signed or released of a case that has other files now: it was decided without these."""
-    case = find_case(session, case_id)
-    if case is not None and case.state in _DECIDED:
-        void(session, case_id, audit.SYSTEM)
 
 
 def _inputs(state: StructureSetState, instances: Sequence[StoredInstance]) -> list[str]:

@@ -31,6 +31,7 @@ __all__ = [
     "last_done",
     "made_here",
     "maker_of",
+    "newest_inputs",
     "queue",
     "queue_again",
     "recover",
@@ -106,6 +107,12 @@ def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
     audit.append(session, audit.SYSTEM, "job-queued", case_id, input_sha256=input_sha256, objects=len(inputs))
     set_state(session, case_id, CaseState.QUEUED, f"{len(inputs)} objects complete")
     return True
+
+
+def newest_inputs(session: Session, case_id: str) -> frozenset[str]:
+    """Give the hashes of the objects that a case was last predicted from, or is to be; none before that."""
+    wanted = [row for row in _rows_of(session, case_id) if row.state != "superseded"]
+    return frozenset(wanted[-1].inputs) if wanted else frozenset()
 
 
 def queue_again(session: Session, job: Job, preference: Mapping[str, Any] | None) -> None:

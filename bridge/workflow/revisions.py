@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal
 from bridge.workflow import audit, hand_overs, jobs
-from bridge.workflow.cases import CaseState, get_case, set_state
+from bridge.workflow.cases import CaseState, find_case, get_case, set_state
 from bridge.workflow.results import CaseResults
 from bridge.workflow.schema import RevisionRow, SignatureRow
 from bridge.workflow.stops import require_going
@@ -34,11 +34,15 @@ __all__ = [
     "require_version",
     "revise",
     "revisions_of",
+    "take_back",
     "void",
 ]
 
 _SHOWN = 5
 _RELEASED = (CaseState.DELIVERING, CaseState.DELIVERED, CaseState.FAILED)
+_DECIDED = (CaseState.REVIEW, *_RELEASED)
+"""Where something may have been signed or released."""
+
 _LEAST_LATER = timedelta(microseconds=1)
 
 
@@ -276,6 +280,13 @@ def void(session: Session, case_id: str, actor: str) -> None:
     if signers or state in _RELEASED:
         audit.append(session, actor, "approval-voided", case_id, signed_by=signers, was=state.value)
         hand_overs.withdraw(session, case_id)
+
+
+def take_back(session: Session, case_id: str, actor: str = audit.SYSTEM) -> None:
+    """Void what was signed or released of a case that has other files now: it was decided without these."""
+    case = find_case(session, case_id)
+    if case is not None and case.state in _DECIDED:
+        void(session, case_id, actor)
 
 
 def revisions_of(session: Session, job_id: int) -> Sequence[RevisionRow]:

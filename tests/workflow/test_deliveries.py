@@ -9,7 +9,7 @@ import pytest
 from bridge.node.ledger import Courier
 from bridge.node.scu import DeliveryOutcome, InstanceResult
 from bridge.node.settings import Destination, RetryPolicy
-from bridge.workflow import audit
+from bridge.workflow import audit, decide
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.deliveries import SqlDeliveryLedger, deliveries_of
 from bridge.workflow.jobs import result_folder
@@ -170,3 +170,16 @@ def test_a_file_that_changed_after_its_release_is_never_sent(room: Room, change:
     state, reason = room.state()
     assert state is CaseState.FAILED
     assert "rtdose.dcm is not the file that was released" in reason
+
+
+def test_only_the_newest_results_are_tried_again(room: Room) -> None:
+    room.answers["tps"] = NEVER
+    room.courier()
+    room.release(("aa", "bb", "cc"))
+    room.courier()
+    assert room.state()[0] is CaseState.FAILED
+    with room.store.transaction() as session:
+        decide.retry(session, room.case_id, "a.physicist")
+        states = [(row.destination, row.state) for row in deliveries_of(session, room.case_id)]
+    assert states[:2] == [("tps", "failed")] * 2
+    assert states[4:6] == [("tps", "pending")] * 2

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 
 from bridge.node.instances import StoredInstance
 from bridge.node.settings import QuietPolicy
-from bridge.workflow import decide, hand_overs, jobs
+from bridge.rt.errors import ApprovalRefusal
+from bridge.workflow import decide, hand_overs, jobs, stops
 from bridge.workflow.cases import CaseState, case_id_of, get_case, list_cases, put_case, set_state
 from bridge.workflow.intake import Intake
 from bridge.workflow.jobs import Artifact
@@ -300,6 +301,61 @@ def test_what_was_released_is_taken_back_once_when_other_files_come(
         room.wait(2.0)
     assert room.case()[0] == state
     assert hand_over_and_voids(room) == ("withdrawing", ["delivered"])
+
+
+@pytest.mark.parametrize("goes_on", ["queued", "running", "review", "delivered", "held"])
+def test_who_kept_the_wrong_content_can_say_so_wherever_the_case_is(room: Room, goes_on: str) -> None:
+    first, other = slices()[0], instance(CT_UIDS[0], content="other", z_mm=3.0)
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    room.run()
+    room.arrive(other)
+    keep(room, other)
+    room.wait(2.0)
+    if goes_on == "running":
+        with room.store.transaction() as session:
+            assert jobs.claim_next(session) is not None
+    elif goes_on != "queued":
+        room.run()
+    if goes_on == "delivered":
+        released(room)
+    if goes_on == "held":
+        with room.store.transaction() as session:
+            stops.stop(session, CASE, stops.StopKind.HELD, "a.physicist", "the other one?")
+    keep(room, first)
+    room.wait(2.0)
+    assert room.case() == ("queued", "6 objects complete again")
+    if goes_on == "delivered":
+        assert hand_over_and_voids(room) == ("withdrawing", ["delivered"])
+    if goes_on == "held":
+        with room.store.transaction() as session:
+            stops.resume(session, CASE, "a.physicist", "it was")
+    inputs = room.run().inputs
+    assert first.sha256 in inputs
+    assert other.sha256 not in inputs
+    keep(room, first)
+    room.wait(2.0)
+    assert room.case()[0] == "review", "nothing else was said"
+
+
+def keep(room: Room, content: StoredInstance) -> None:
+    with room.store.transaction() as session:
+        decide.keep(session, content.header.sop_instance_uid, content.sha256, "a.physicist")
+
+
+def test_trying_again_tells_no_contents_apart(room: Room) -> None:
+    """The prediction failed before the other content came: from which one is it to be tried?"""
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    with room.store.transaction() as session:
+        job = jobs.claim_next(session)
+        assert job is not None
+        jobs.finish(session, job, "failed", "the model failed")
+        set_state(session, CASE, CaseState.FAILED, "the model failed")
+    room.arrive(instance(CT_UIDS[0], content="other", z_mm=3.0))
+    with pytest.raises(ApprovalRefusal, match="cannot be tried again as it is"), room.store.transaction() as session:
+        decide.retry(session, CASE, "a.physicist")
+    assert room.case()[0] == "refused"
 
 
 def test_two_structure_sets_are_two_cases(room: Room) -> None:
