@@ -95,7 +95,8 @@ class EclipseFolder:
     def put(self, objectives: ObjectiveSet, approval: Approval | None = None) -> Sequence[str]:
         """Write the folder, whole or not at all, and read back what was written.
 
-        Two processes may hand the same over at once: the folder of the first one stays, and both read it back.
+        Two processes may hand the same over at once: the folder of the first one stays, and both read it back. One that
+        holds no objectives, but an answer to what was withdrawn from it, gets them again.
 
         Parameters
         ----------
@@ -121,6 +122,8 @@ class EclipseFolder:
         try:
             if not folder.exists():
                 self._write(objectives, approval, folder)
+            elif not (folder / OBJECTIVES_FILE).exists():
+                _fill(objectives, approval, folder)
             sync_folder(self.root)  # also where a process died between the folder and this
         except OSError as error:
             raise StorageFailure(
@@ -207,8 +210,7 @@ class EclipseFolder:
         part = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.part")
         try:
             part.mkdir()
-            write_objective_set(objectives, part / OBJECTIVES_FILE, approval)
-            write_template(objectives, part / TEMPLATE_FILE)
+            _fill(objectives, approval, part)
             os.replace(part, folder)
         except (OSError, StorageFailure):
             if not folder.exists():
@@ -219,6 +221,12 @@ class EclipseFolder:
         # of a process that was killed, or of one that comes too late and will find the folder
         for left in self.root.glob(f".{folder.name}*.part"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _fill(objectives: ObjectiveSet, approval: Approval | None, folder: Path) -> None:
+    """Write into a folder that is there; the file that tells whose both are comes last."""
+    write_template(objectives, folder / TEMPLATE_FILE)
+    write_objective_set(objectives, folder / OBJECTIVES_FILE, approval)
 
 
 def answer(folder: Path, receipt: Receipt) -> None:

@@ -3,9 +3,10 @@
 ::
 
     pending ──> delivered        the folder is written; every answer that is taken in is a row of its own
-       └─> failed <──┘ │         refused, given up, or removed before a receipt said that a plan got them
-                       └──> withdrawing ──> withdrawn     its approval is void, and no plan got it
-                                └─> delivered             a plan got it after all, or it is not what was written
+       └─> failed <──┘           refused, given up, or removed before a receipt said that a plan got them
+
+    any of these ──> withdrawing ──> withdrawn     its approval is void, and no plan got it
+                          └─> delivered            a plan got it after all, or it is not what was written
 
 Nothing here touches the folder that the plug-in sees: :mod:`bridge.workflow.eclipse_courier` writes to it,
 :mod:`bridge.workflow.eclipse_answers` reads from it.
@@ -201,13 +202,14 @@ def due(session: Session, now: datetime) -> Sequence[HandOver]:
 def withdraw(session: Session, case_id: str) -> None:
     """Owe the withdrawal of everything of a case that lies in Eclipse's folder, or may be on its way there.
 
-    What a plan got already stays, and the ledger says so.
+    Also of what was given up: it may lie there although something went wrong after it was written. What a plan got
+    already stays, and the ledger says so; where it waits to be written once more, it waits no longer.
     """
     used = applied(session)
     for row in hand_overs_of(session, case_id):
-        if row.state not in ("pending", "delivered"):
+        if row.state not in ("pending", "delivered", "failed"):
             continue
-        if row.id not in used:
+        if row.id not in used or row.state == "pending":
             row.state, row.attempts_utc, row.next_attempt_utc = "withdrawing", [], datetime.now(UTC)
             row.finished_utc = None
             continue

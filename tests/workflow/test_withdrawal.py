@@ -14,6 +14,7 @@ from bridge.workflow import decide, stops
 from bridge.workflow.cases import CaseState, set_state
 from bridge.workflow.revisions import void
 from bridge.workflow.store import Store
+from objective_extraction.objective_json import read_approved
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
 from tests.workflow.handed_over import Room, handed_over
 
@@ -195,3 +196,50 @@ def test_a_folder_with_a_template_alone_is_not_taken_for_a_hand_over(room: Room)
     with pytest.raises(StorageFailure):
         room.folder.withdraw(GIVEN.sha256)
     assert (room.handed / "objectives.xml").exists()
+
+
+def test_what_was_refused_comes_back_with_a_discarded_case_beside_its_refusal(room: Room) -> None:
+    room.answered(**REFUSED)
+    discard_and_resume(room)
+    room.courier().run_once()
+    assert sorted(path.name for path in room.handed.iterdir()) == ["objectives.json", "objectives.xml", "receipt.json"]
+    assert room.line().state == "delivered"
+    assert read_approved(room.handed / "objectives.json")[1] is not None
+
+
+def discard_and_resume(room: Room) -> None:
+    with room.store.transaction() as session:
+        stops.stop(session, room.id, stops.StopKind.DISCARDED, "a.physicist", "another patient's")
+    room.courier().run_once()
+    with room.store.transaction() as session:
+        stops.resume(session, room.id, "a.physicist", "it was his after all")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_a_plan_got_is_not_written_once_more_when_its_approval_is_void(room: Room, is_there: bool) -> None:
+    room.answered()
+    if not is_there:
+        shutil.rmtree(room.handed)
+    with room.store.transaction() as session:
+        decide.send_again(session, room.id, "the folder for Eclipse", "a.physicist", "its folder was removed")
+    voided(room)
+    for _ in range(2):
+        room.courier().run_once()
+    assert room.handed.exists() == is_there
+    assert room.line().state == ("delivered" if is_there else "withdrawn")
+
+
+def test_what_was_given_up_although_it_lies_there_is_withdrawn(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(store, tmp_path)
+    room.approve()
+    with monkeypatch.context() as patch:
+        patch.setattr("bridge.tps.eclipse.sync_folder", _denied)
+        for _ in range(130):
+            room.courier().run_once()
+            room.now += timedelta(seconds=1)
+    assert (room.state()[0], room.handed.exists()) == ("failed", True)
+    voided(room)
+    room.courier().run_once()
+    assert (room.line().state, room.handed.exists()) == ("withdrawn", False)
