@@ -19,8 +19,10 @@ from bridge.web.objective_form import EDITABLE, rows_of_form, shown_number
 from bridge.web.pages import page, see_other
 from bridge.web.permission import Permission, may
 from bridge.web.visit import Visit
+from bridge.workflow import jobs
 from bridge.workflow.case_ledger import ledger_of, out_of_date
 from bridge.workflow.cases import CaseState, CaseView, get_case
+from bridge.workflow.decide import is_repeatable
 from bridge.workflow.lineage import edits_left_behind, stages, whole_history
 from bridge.workflow.patients import PatientFile, patient_file
 from bridge.workflow.results import CaseResults, results_of
@@ -70,6 +72,7 @@ def _page(visit: Visit, has_fields: bool) -> Response:
         file = patient_file(session, case)
         seen, _ = _seen(session, case)
         ledger = ledger_of(session, case_id)
+        repeatable, settled = is_repeatable(session, case_id), jobs.is_settled(session, case_id)
         results = _results(visit, session)
         content, problem = _content(session, results)
     patient, patient_problem = _patient(file)
@@ -92,14 +95,14 @@ def _page(visit: Visit, has_fields: bool) -> Response:
         can_edit=has_fields and has_results and goes_on and edits and case.state in _EDITABLE,
         can_decide=has_results and goes_on and decides and case.state is CaseState.REVIEW,
         can_sign=content is not None and visit.user.name not in content["signed_by"],
-        can_repeat=results is not None and goes_on and edits and case.state in _EDITABLE,
+        can_repeat=results is not None and goes_on and edits and repeatable,
         can_hold=goes_on and edits,
         can_discard=case.stop != "discarded" and decides,
         can_resume=not goes_on and decides,
         can_retry=goes_on and edits and case.state in _STUCK,
         can_draft=has_results and decides,
         resend_to=sorted({line.destination for line in ledger if line.is_current})
-        if goes_on and decides and case.state in _SENT
+        if goes_on and decides and settled and case.state in _SENT
         else [],
         told=visit.query,
         needs_two=room.release.needs_two,

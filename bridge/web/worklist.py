@@ -137,7 +137,7 @@ def _line(found: _Found) -> _Line:
 
 def _sent(row: WorklistRow) -> Mapping[str, str]:
     """Give the state of what was sent last, by destination; of several objects the one that is worst off."""
-    order = ("delivered", "pending", "failed")
+    order = ("withdrawn", "delivered", "pending", "failed")
     sent: dict[str, str] = {}
     for one in row.deliveries:
         sent[one.destination] = max(one.state, sent.get(one.destination, one.state), key=order.index)

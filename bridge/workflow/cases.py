@@ -8,8 +8,8 @@
                                        review <──> rejected
 
 A refused or waiting case moves again by itself when what it lacked arrives. A rejected or delivered case comes back
-to review when somebody edits its objectives. A person can have a predicted case predicted again, and stop any case
-where it stands: see :mod:`bridge.workflow.stops`.
+to review when somebody edits its objectives. A person can have a predicted case predicted again, also where it failed
+to be delivered, and stop any case where it stands: see :mod:`bridge.workflow.stops`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from bridge.workflow import audit
 from bridge.workflow.schema import CaseRow
 
 __all__ = [
+    "RELEASED",
     "CaseState",
     "CaseView",
     "case_id_of",
@@ -57,6 +58,10 @@ class CaseState(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
+
+
+RELEASED = (CaseState.DELIVERING, CaseState.DELIVERED, CaseState.FAILED)
+"""Where the newest results may have been released; a case whose newest prediction failed stands there too."""
 
 
 @dataclass(frozen=True)

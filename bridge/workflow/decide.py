@@ -24,7 +24,7 @@ from bridge.workflow.revisions import take_back, void
 from bridge.workflow.schema import DeliveryRow, HandOverRow, InstanceRow, JobRow
 from bridge.workflow.stops import require_going
 
-__all__ = ["Content", "contents_of", "keep", "predict_again", "retry", "send_again"]
+__all__ = ["Content", "contents_of", "is_repeatable", "keep", "predict_again", "retry", "send_again"]
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ def predict_again(
     """
     case_id = results.job.case_id
     require_going(session, case_id)
-    state = get_case(session, case_id).state
-    if state not in (CaseState.REVIEW, CaseState.REJECTED, CaseState.DELIVERED):
+    if not is_repeatable(session, case_id):
         raise ApprovalRefusal(
             "not-repeatable",
-            f"Case {case_id} is {state.value}. A case is predicted again in review, when rejected and once delivered.",
+            f"Case {case_id} is {get_case(session, case_id).state.value}. A case is predicted again in review, when "
+            "rejected, and once it is delivered or could not be.",
         )
     reason = require_reason(reason)
     edits = len(whole_history(session, results))
@@ -129,6 +129,13 @@ def predict_again(
     set_state(session, case_id, CaseState.QUEUED, f"to be predicted again, {actor} asks", actor)
 
 
+def is_repeatable(session: Session, case_id: str) -> bool:
+    """Tell if a case stands where it can be predicted again; one whose newest prediction failed is tried again."""
+    state = get_case(session, case_id).state
+    could_not_be_sent = state is CaseState.FAILED and jobs.is_settled(session, case_id)
+    return could_not_be_sent or state in (CaseState.REVIEW, CaseState.REJECTED, CaseState.DELIVERED)
+
+
 def send_again(session: Session, case_id: str, destination: str, actor: str, reason: str) -> None:
     """Send what was released of a case once more to one destination, or to Eclipse.
 
@@ -141,7 +148,7 @@ def send_again(session: Session, case_id: str, destination: str, actor: str, rea
     state = get_case(session, case_id).state
     reason = require_reason(reason)
     done = jobs.last_done(session, case_id)
-    if state not in (CaseState.DELIVERED, CaseState.FAILED) or done is None:
+    if state not in (CaseState.DELIVERED, CaseState.FAILED) or done is None or not jobs.is_settled(session, case_id):
         raise ApprovalRefusal(
             "not-sent", f"Case {case_id} is {state.value}; only what was sent, or could not be, is sent again."
         )

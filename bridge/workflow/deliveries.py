@@ -19,7 +19,7 @@ from bridge.workflow.schema import CaseRow, DeliveryRow
 from bridge.workflow.settle import settle_case
 from bridge.workflow.store import Store
 
-__all__ = ["SqlDeliveryLedger", "deliveries_of"]
+__all__ = ["SqlDeliveryLedger", "deliveries_of", "withdraw_deliveries"]
 
 
 logger = logging.getLogger(__name__)
@@ -71,10 +71,11 @@ class SqlDeliveryLedger:
         with self._store.transaction() as session:
             row = session.get_one(DeliveryRow, int(delivery.delivery_id))
             row.attempts_utc = [*row.attempts_utc, at.astimezone(UTC).isoformat()]
-            row.status, row.message, row.next_attempt_utc = result.status, result.reason, next_attempt
+            if row.state == "pending" or result.outcome.delivered:  # else it was withdrawn on the way
+                row.status, row.message, row.next_attempt_utc = result.status, result.reason, next_attempt
             if result.outcome.delivered:
                 row.state, row.finished_utc = "delivered", at
-            elif next_attempt is None:
+            elif next_attempt is None and row.state == "pending":
                 row.state, row.finished_utc = "failed", at
             session.flush()
             if not result.outcome.delivered:
@@ -110,3 +111,20 @@ def _is_unchanged(session: Session, row: DeliveryRow, now: datetime) -> bool:
 def deliveries_of(session: Session, case_id: str) -> Sequence[DeliveryRow]:
     """Give the ledger's rows of one case."""
     return list(session.scalars(select(DeliveryRow).where(DeliveryRow.case_id == case_id).order_by(DeliveryRow.id)))
+
+
+def withdraw_deliveries(session: Session, case_id: str) -> None:
+    """Send nothing more of a case whose approval is void; what is there already cannot be called back."""
+    for row in deliveries_of(session, case_id):
+        if row.state == "pending":
+            row.state, row.finished_utc, row.next_attempt_utc = "withdrawn", datetime.now(UTC), None
+            row.message = "not sent: its approval is void"
+            audit.append(
+                session,
+                audit.SYSTEM,
+                "delivery-withdrawn",
+                case_id,
+                destination=row.destination,
+                sop_instance_uid=row.sop_instance_uid,
+                reason=row.message,
+            )

@@ -27,6 +27,7 @@ __all__ = [
     "give_back",
     "inputs_beside",
     "is_known",
+    "is_settled",
     "is_wanted",
     "last_done",
     "made_here",
@@ -107,6 +108,15 @@ def queue(session: Session, case_id: str, inputs: Sequence[str]) -> bool:
     audit.append(session, audit.SYSTEM, "job-queued", case_id, input_sha256=input_sha256, objects=len(inputs))
     set_state(session, case_id, CaseState.QUEUED, f"{len(inputs)} objects complete")
     return True
+
+
+def is_settled(session: Session, case_id: str) -> bool:
+    """Tell if the newest results of a case are of what it was last to be predicted for: nothing waits, runs or failed.
+
+    Otherwise what was signed or released of them is void.
+    """
+    wanted = [row for row in _rows_of(session, case_id) if row.state != "superseded"]
+    return bool(wanted) and wanted[-1].state == "done"
 
 
 def newest_inputs(session: Session, case_id: str) -> frozenset[str]:

@@ -179,8 +179,8 @@ def enqueue(
 ) -> None:
     """Put the released files into the delivery ledger.
 
-    An object that is already there for a destination stays as it is, unless other objects of the case went there after
-    it: then it is sent again, or the destination would hold something else as the newest.
+    An object that is already there for a destination stays as it is, unless it was withdrawn, or other objects of the
+    case went there after it: then it is sent again, or the destination would hold something else as the newest.
     """
     now = datetime.now(UTC)
     by_kind = {artifact.kind: artifact for artifact in artifacts}
@@ -193,8 +193,9 @@ def enqueue(
                 DeliveryRow.destination == recipient.name, DeliveryRow.sop_instance_uid == artifact.sop_instance_uid
             )
             known = session.scalars(query).first()
-            if known is not None and _is_overtaken(session, known, uids):
+            if known is not None and (known.state == "withdrawn" or _is_overtaken(session, known, uids)):
                 known.state, known.attempts_utc, known.next_attempt_utc, known.finished_utc = "pending", [], now, None
+                known.message = ""
             is_owed |= known is None or known.state == "pending"
             if known is None:
                 session.add(

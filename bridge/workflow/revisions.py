@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal
 from bridge.workflow import audit, hand_overs, jobs
-from bridge.workflow.cases import CaseState, find_case, get_case, set_state
+from bridge.workflow.cases import RELEASED, CaseState, find_case, get_case, set_state
+from bridge.workflow.deliveries import withdraw_deliveries
 from bridge.workflow.results import CaseResults
 from bridge.workflow.schema import RevisionRow, SignatureRow
 from bridge.workflow.stops import require_going
@@ -39,8 +40,7 @@ __all__ = [
 ]
 
 _SHOWN = 5
-_RELEASED = (CaseState.DELIVERING, CaseState.DELIVERED, CaseState.FAILED)
-_DECIDED = (CaseState.REVIEW, *_RELEASED)
+_DECIDED = (CaseState.REVIEW, *RELEASED)
 """Where something may have been signed or released."""
 
 _LEAST_LATER = timedelta(microseconds=1)
@@ -277,9 +277,10 @@ def void(session: Session, case_id: str, actor: str) -> None:
     if done is None:
         return
     signers = list(session.scalars(select(SignatureRow.user_name).where(SignatureRow.job_id == done[0].id)))
-    if signers or state in _RELEASED:
+    if signers or state in RELEASED:
         audit.append(session, actor, "approval-voided", case_id, signed_by=signers, was=state.value)
         hand_overs.withdraw(session, case_id)
+        withdraw_deliveries(session, case_id)
 
 
 def take_back(session: Session, case_id: str, actor: str = audit.SYSTEM) -> None:

@@ -44,7 +44,9 @@ def _delivered(session: Session, deliveries: Sequence[DeliveryRow], hand_over: H
         names = ", ".join(sorted({row.destination for row in deliveries}))
         yield f"{len(deliveries)} objects to {names}"
     if hand_over is not None:
-        yield f"objectives to {ECLIPSE}: {_said(answers_of(session, hand_over.id))}"
+        is_out = hand_over.state in ("withdrawing", "withdrawn")
+        said = hand_over.state if is_out else _said(answers_of(session, hand_over.id))
+        yield f"objectives to {ECLIPSE}: {said}"
 
 
 def _said(answers: Sequence[AnswerRow]) -> str:

@@ -13,8 +13,8 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from bridge.rt.errors import ApprovalRefusal
-from bridge.workflow import audit, hand_overs
-from bridge.workflow.cases import CaseState, get_case
+from bridge.workflow import audit, hand_overs, jobs
+from bridge.workflow.cases import RELEASED, get_case
 from bridge.workflow.reasons import require_reason
 from bridge.workflow.schema import CaseRow
 
@@ -64,7 +64,8 @@ def resume(session: Session, case_id: str, actor: str, reason: str) -> None:
     row.stop = row.stop_by = row.stop_reason = row.stop_utc = None
     session.flush()
     audit.append(session, actor, "case-resumed", case_id, reason=reason, was=case.stop, state=case.state.value)
-    if case.stop == StopKind.DISCARDED and case.state in (CaseState.DELIVERING, CaseState.DELIVERED):
+    was_released = case.state in RELEASED and jobs.is_settled(session, case_id)
+    if case.stop == StopKind.DISCARDED and was_released:
         hand_overs.give_back(session, case_id)
 
 

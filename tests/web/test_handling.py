@@ -261,3 +261,22 @@ def test_after_an_edit_it_is_said_what_lies_elsewhere_and_is_not_called_back(phy
                     )
                 )  # fmt: skip
         assert (listed in physicist.get(path(job, "")[:-1]).text) is is_used
+
+
+def test_a_case_that_could_not_be_sent_offers_what_may_be_done_with_it(physicist: Browser, job: Job) -> None:
+    """Where a newer prediction failed, that is tried again: nothing is done with the earlier results."""
+    room = physicist.room
+    sign(physicist, job)
+    with room.store.transaction() as session:
+        set_state(session, job.case_id, CaseState.FAILED, "not delivered to tps: does not match")
+    offered = ("trial", "prediction", "sending")
+    assert [f'action="{path(job, what)}"' in physicist.get(path(job, "")[:-1]).text for what in offered] == [True] * 3
+    with room.store.transaction() as session:
+        jobs.queue_again(session, job, None)
+        set_state(session, job.case_id, CaseState.QUEUED, "to be predicted again")
+        newer = jobs.claim_next(session)
+        assert newer is not None
+        jobs.finish(session, newer, "failed", "the model failed")
+        set_state(session, job.case_id, CaseState.FAILED, "the model failed")
+    page = physicist.get(path(job, "")[:-1]).text
+    assert [f'action="{path(job, what)}"' in page for what in offered] == [True, False, False]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ import pytest
 from bridge.node.ledger import Courier
 from bridge.node.scu import DeliveryOutcome, InstanceResult
 from bridge.node.settings import Destination, RetryPolicy
-from bridge.workflow import audit, decide
+from bridge.rt.errors import ApprovalRefusal
+from bridge.workflow import audit, decide, jobs
+from bridge.workflow.case_ledger import ledger_of, out_of_date
 from bridge.workflow.cases import CaseState, get_case, set_state
 from bridge.workflow.deliveries import SqlDeliveryLedger, deliveries_of
 from bridge.workflow.jobs import result_folder
 from bridge.workflow.release import Recipient, enqueue
+from bridge.workflow.results import results_of
+from bridge.workflow.revisions import void
 from bridge.workflow.store import Store
 from tests.workflow.results import make_results
 
@@ -183,3 +188,98 @@ def test_only_the_newest_results_are_tried_again(room: Room) -> None:
         states = [(row.destination, row.state) for row in deliveries_of(session, room.case_id)]
     assert states[:2] == [("tps", "failed")] * 2
     assert states[4:6] == [("tps", "pending")] * 2
+
+
+def voided(room: Room) -> None:
+    with room.store.transaction() as session:
+        void(session, room.case_id, "a.physicist")
+        set_state(session, room.case_id, CaseState.QUEUED, "to be predicted again")
+
+
+def test_nothing_is_sent_any_more_whose_approval_is_void(room: Room) -> None:
+    room.answers["tps"] = DOWN
+    room.courier()
+    voided(room)
+    sent = len(room.sent)
+    room.now += timedelta(seconds=10)
+    room.courier()
+    assert len(room.sent) == sent
+    with room.store.transaction() as session:
+        rows = deliveries_of(session, room.case_id)
+        told = [one.outcome for line in ledger_of(session, room.case_id) for one in line.attempts]
+        assert out_of_date(ledger_of(session, room.case_id), True) != []
+    assert [row.state for row in rows] == ["withdrawn"] * 2 + ["delivered"] * 2
+    assert rows[0].message == "not sent: its approval is void"
+    assert told.count("withdrawn") == 2
+
+
+@pytest.mark.parametrize(("answer", "state"), [(SENT, "delivered"), (DOWN, "withdrawn"), (NEVER, "withdrawn")])
+def test_what_was_on_its_way_when_its_approval_became_void_says_if_it_came(
+    room: Room, monkeypatch: pytest.MonkeyPatch, answer: Answer, state: str
+) -> None:
+    send = room.send
+
+    def late(destination: Destination, files: Sequence[Path]) -> list[InstanceResult]:
+        voided(room)
+        return send(destination, files)
+
+    monkeypatch.setattr(room, "send", late)
+    room.answers["tps"] = answer
+    room.courier(TPS)
+    room.now += timedelta(days=1)
+    room.courier(TPS)
+    with room.store.transaction() as session:
+        rows = deliveries_of(session, room.case_id)
+    assert [row.state for row in rows[:2]] == [state] * 2
+
+
+def test_what_was_withdrawn_is_sent_where_it_is_released_once_more(room: Room) -> None:
+    voided(room)
+    with room.store.transaction() as session:
+        done = jobs.last_done(session, room.case_id)
+        assert done is not None
+        enqueue(session, room.case_id, result_folder(room.folder, done[0]), done[1], [Recipient("tps", BOTH)])
+    room.courier()
+    assert room.sent == [("tps", "rtplan.dcm"), ("tps", "rtdose.dcm")]
+    assert room.state() == (CaseState.DELIVERED, "4 objects to archive, tps")
+
+
+def failed_anew(room: Room) -> None:
+    """Let other files come after the delivery, and their prediction fail."""
+    with room.store.transaction() as session:
+        void(session, room.case_id, "bridge")
+        assert jobs.queue(session, room.case_id, ["aa", "bb", "cc"])
+        job = jobs.claim_next(session)
+        assert job is not None
+        jobs.finish(session, job, "failed", "the model failed")
+        set_state(session, room.case_id, CaseState.FAILED, "the model failed")
+
+
+@pytest.mark.parametrize("what", ["send", "predict"])
+def test_where_a_newer_prediction_failed_the_earlier_results_are_let_be(room: Room, what: str) -> None:
+    """They were decided without the files that came; sent again, the case would be called delivered."""
+    room.courier()
+    failed_anew(room)
+    with room.store.transaction() as session:
+        results = results_of(session, room.folder, room.case_id)
+    ask = {
+        "send": partial(decide.send_again, case_id=room.case_id, destination="tps"),
+        "predict": partial(decide.predict_again, results=results),
+    }
+    with pytest.raises(ApprovalRefusal) as refused, room.store.transaction() as session:
+        ask[what](session, actor="a.physicist", reason="again")
+    assert refused.value.code == ("not-sent" if what == "send" else "not-repeatable")
+    assert room.state() == (CaseState.FAILED, "the model failed")
+
+
+def test_a_case_whose_files_were_damaged_before_they_were_sent_is_predicted_again(room: Room) -> None:
+    with room.store.transaction() as session:
+        Path(deliveries_of(session, room.case_id)[0].path).unlink()
+    room.courier()
+    assert room.state()[0] is CaseState.FAILED
+    with room.store.transaction() as session:
+        results = results_of(session, room.folder, room.case_id)
+        decide.predict_again(session, results, "a.physicist", "a file is gone")
+        job = jobs.claim_next(session)
+    assert job is not None
+    assert job.inputs == results.job.inputs

@@ -13,6 +13,7 @@ from bridge.rt.errors import ApprovalRefusal, StorageFailure
 from bridge.workflow import decide, stops
 from bridge.workflow.cases import CaseState, set_state
 from bridge.workflow.revisions import void
+from bridge.workflow.schema import JobRow
 from bridge.workflow.store import Store
 from objective_extraction.objective_json import read_approved
 from tests.tps.receipts import GIVEN, REFUSED, receipt_json
@@ -243,3 +244,38 @@ def test_what_was_given_up_although_it_lies_there_is_withdrawn(
     voided(room)
     room.courier().run_once()
     assert (room.line().state, room.handed.exists()) == ("withdrawn", False)
+
+
+def not_delivered(room: Room) -> None:
+    """Let a destination beside Eclipse's folder refuse what it was sent."""
+    with room.store.transaction() as session:
+        set_state(session, room.id, CaseState.FAILED, "not delivered to tps: does not match")
+
+
+def test_they_come_back_also_where_another_destination_refused_what_it_got(room: Room) -> None:
+    not_delivered(room)
+    discard_and_resume(room)
+    room.courier().run_once()
+    assert (room.line().state, room.handed.exists()) == ("delivered", True)
+
+
+def test_they_do_not_come_back_where_a_newer_prediction_failed(room: Room) -> None:
+    not_delivered(room)
+    with room.store.transaction() as session:
+        session.add(newer_job(room, "failed"))
+    discard_and_resume(room)
+    room.courier().run_once()
+    assert (room.line().state, room.handed.exists()) == ("withdrawn", False)
+
+
+def newer_job(room: Room, state: str) -> JobRow:
+    return JobRow(
+        case_id=room.id, input_sha256="newer", inputs=["cc"], state=state, attempts=1, message="", created_utc=room.now
+    )
+
+
+def test_a_discarded_case_says_that_its_objectives_were_withdrawn(room: Room) -> None:
+    with room.store.transaction() as session:
+        stops.stop(session, room.id, stops.StopKind.DISCARDED, "a.physicist", "another patient's")
+    room.courier().run_once()
+    assert room.state() == ("delivered", "objectives to the folder for Eclipse: withdrawn")
