@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 
@@ -15,7 +16,8 @@ def contradictions(name: str, objectives: Sequence[Objective]) -> list[Finding]:
     """Name each demand on a structure that a limit on it excludes.
 
     A DVH never rises, so ``D`` Gy to ``V`` % are at least ``D`` to any smaller volume, and at least a generalized mean
-    of ``D (V / 100)^(1 / a)``; and the generalized mean of exponent ``a`` grows with ``a``, up to the maximum.
+    of ``D (V / 100)^(1 / a)``; and the generalized mean of exponent ``a`` grows with ``a``, up to the maximum. With a
+    negative ``a`` it is at most ``U (1 - V / 100)^(1 / a)`` where all but ``V`` % get at most ``U`` Gy.
     """
     demands = [one for one in objectives if not isinstance(one, MeanObjective) and one.operator == "lower"]
     limits = [one for one in objectives if isinstance(one, MeanObjective) or one.operator == "upper"]
@@ -44,7 +46,7 @@ def _excluded(demand: Objective, limit: Objective) -> Iterator[tuple[str, str]]:
     for upper in _points(limit):
         most = f"at most {upper.dose_gy:g} Gy at {upper.volume_percent:g} %"
         if isinstance(demand, GeudObjective):
-            if upper.volume_percent == 0 and demand.dose_gy > upper.dose_gy:
+            if demand.dose_gy > _most_geud(demand.a, upper):
                 yield _least_geud(demand), most
             continue
         for lower in _points(demand):
@@ -61,6 +63,14 @@ def _points(objective: Objective) -> Sequence[CurvePoint]:
     if isinstance(objective, MeanObjective | GeudObjective):
         return ()
     return (CurvePoint(objective.volume_percent, objective.dose_gy),)
+
+
+def _most_geud(a: float, upper: CurvePoint) -> float:
+    """Give what a generalized mean cannot exceed below an upper point, however hot the volume that may be hotter."""
+    colder = 1 - upper.volume_percent / 100
+    if colder == 1:
+        return upper.dose_gy
+    return upper.dose_gy * colder ** (1 / a) if a < 0 < colder else math.inf
 
 
 def _least(point: CurvePoint) -> str:

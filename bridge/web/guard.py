@@ -123,7 +123,8 @@ class GuardedRoute(Route):
     def _audit_look(self, visit: Visit) -> None:
         """Keep who looked at which patient or list, once an hour for each session and case, or show nothing."""
         is_look = visit.case_id is not None or self.lists_patients
-        if visit.session is None or not is_look or self.is_change or self.asks_by_itself:
+        asks_without_names = self.asks_by_itself and not self.lists_patients
+        if visit.session is None or not is_look or self.is_change or asks_without_names:
             return
         (user, token), looks = visit.session, visit.room.looks
         key = f"{token} {visit.case_id}"

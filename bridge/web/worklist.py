@@ -57,7 +57,7 @@ def worklist_routes() -> list[GuardedRoute]:
     """Give the routes."""
     return [
         GuardedRoute("/", _worklist, Permission.LOOK, lists_patients=True),
-        GuardedRoute("/worklist/table", _table, Permission.LOOK, asks_by_itself=True),
+        GuardedRoute("/worklist/table", _table, Permission.LOOK, asks_by_itself=True, lists_patients=True),
         GuardedRoute("/cases.json", _worklist_json, Permission.LOOK, lists_patients=True),
     ]
 

@@ -49,7 +49,12 @@ def test_structures_are_held_apart() -> None:
         ([geud("A", "lower", 50.0, -10.0), mean("A", 49.0)], True),
         ([geud("A", "lower", 50.0, -10.0), geud("A", "upper", 49.0, 8.0)], True),
         ([geud("A", "lower", 50.0, -10.0), point("A", "upper", 49.0, 0.0)], True),
-        ([geud("A", "lower", 50.0, -10.0), point("A", "upper", 49.0, 5.0)], False),
+        # 49 Gy to all but 5 % are a gEUD of 49 0.95^(-1/10) = 49.25 Gy for a = -10, however hot these are
+        ([geud("A", "lower", 49.2, -10.0), point("A", "upper", 49.0, 5.0)], False),
+        ([geud("A", "lower", 49.3, -10.0), point("A", "upper", 49.0, 5.0)], True),
+        ([geud("A", "lower", 49.3, -10.0), line("A", "upper", (100.0, 0.0), (5.0, 49.0))], True),
+        ([geud("A", "lower", 49.3, 1.0), point("A", "upper", 49.0, 5.0)], False),
+        ([geud("A", "lower", 49.3, -10.0), point("A", "upper", 49.0, 100.0)], False),
         ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), mean("A", 63.1)], True),
         ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), point("A", "upper", 69.0, 2.0)], True),
         ([line("A", "lower", (95.0, 66.5), (5.0, 70.0)), line("A", "upper", (90.0, 60.0), (0.0, 75.0))], True),

@@ -257,6 +257,14 @@ def test_who_looked_at_the_names_in_the_worklist_is_audited_once_an_hour(physici
     ]  # fmt: skip
 
 
+def test_who_takes_the_names_without_the_page_around_them_is_audited_too(physicist: Browser) -> None:
+    other = Browser(physicist.room)
+    other.post("/login", {"name": "a.planner", "password": PASSWORD})
+    for _ in range(2):
+        assert other.get("/worklist/table").status_code == 200
+    assert [look.actor for look in events(physicist.room, "worklist-looked-at")] == ["a.physicist", "a.planner"]
+
+
 def test_a_patient_is_not_shown_where_the_look_cannot_be_audited(
     physicist: Browser, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
