@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from bridge.node.completeness import Verdict, study_state
 from bridge.rt.errors import ApprovalRefusal, IdentityRefusal
 from bridge.workflow import audit, hand_overs, jobs
-from bridge.workflow.cases import CaseState, get_case, list_cases, set_state
+from bridge.workflow.cases import CaseState, CaseView, get_case, list_cases, set_state
 from bridge.workflow.deliveries import deliveries_of
 from bridge.workflow.instances import instances_of
 from bridge.workflow.lineage import whole_history
@@ -51,9 +51,7 @@ def retry(session: Session, case_id: str, actor: str) -> None:
         raise ApprovalRefusal(
             "nothing-to-retry", f"Case {case_id} is {case.state.value}; only refused and failed cases are tried again."
         )
-    study = study_state(plans_from_outside(session, instances_of(session, case.study_instance_uid)))
-    if study.verdict is Verdict.REFUSED:
-        raise ApprovalRefusal("nothing-to-retry", f"Case {case_id} cannot be tried again as it is: {study.reason}")
+    _require_told_apart(session, case, "nothing-to-retry")
     given_up, not_handed_over = _not_sent(session, case_id)
     query = select(JobRow).where(JobRow.case_id == case_id).order_by(JobRow.id.desc()).limit(1)
     job = session.scalars(query).first()
@@ -105,8 +103,9 @@ def predict_again(
         raise ApprovalRefusal(
             "not-repeatable",
             f"Case {case_id} is {get_case(session, case_id).state.value}. A case is predicted again in review, when "
-            "rejected, and once it is delivered or could not be.",
+            "rejected, once it is delivered or could not be, and where a prediction of the same files came to nothing.",
         )
+    _require_told_apart(session, get_case(session, case_id), "not-repeatable")
     reason = require_reason(reason)
     edits = len(whole_history(session, results))
     if edits and not leaves_edits:
@@ -130,10 +129,15 @@ def predict_again(
 
 
 def is_repeatable(session: Session, case_id: str) -> bool:
-    """Tell if a case stands where it can be predicted again; one whose newest prediction failed is tried again."""
-    state = get_case(session, case_id).state
-    could_not_be_sent = state is CaseState.FAILED and jobs.is_settled(session, case_id)
-    return could_not_be_sent or state in (CaseState.REVIEW, CaseState.REJECTED, CaseState.DELIVERED)
+    """Tell if a case stands where it can be predicted again.
+
+    It does where another prediction of the same files was refused or failed: a wish that is in vain can be given up.
+    One of other files is tried again instead.
+    """
+    state, done = get_case(session, case_id).state, jobs.last_done(session, case_id)
+    if state in (CaseState.REFUSED, CaseState.FAILED):
+        return done is not None and jobs.newest_inputs(session, case_id) == set(done[0].inputs)
+    return state in (CaseState.REVIEW, CaseState.REJECTED, CaseState.DELIVERED)
 
 
 def send_again(session: Session, case_id: str, destination: str, actor: str, reason: str) -> None:
@@ -224,6 +228,13 @@ def keep(session: Session, sop_instance_uid: str, sha256: str, actor: str) -> No
         if case.state is CaseState.REFUSED or others & jobs.newest_inputs(session, case.id):
             take_back(session, case.id, actor)
             set_state(session, case.id, CaseState.WAITING, f"{actor} decided which content holds", actor)
+
+
+def _require_told_apart(session: Session, case: CaseView, code: str) -> None:
+    """Refuse to go on with a study of two patients, or of two contents under one UID."""
+    study = study_state(plans_from_outside(session, instances_of(session, case.study_instance_uid)))
+    if study.verdict is Verdict.REFUSED:
+        raise ApprovalRefusal(code, f"Case {case.id} cannot be predicted or sent as it is: {study.reason}")
 
 
 def _require_name(actor: str) -> None:

@@ -13,6 +13,7 @@ from bridge.workflow import decide, hand_overs, jobs, stops
 from bridge.workflow.cases import CaseState, case_id_of, get_case, list_cases, put_case, set_state
 from bridge.workflow.intake import Intake
 from bridge.workflow.jobs import Artifact
+from bridge.workflow.results import CaseResults
 from bridge.workflow.schema import AuditRow, JobRow
 from bridge.workflow.store import Store
 from tests.workflow.records import CT_UIDS, PLAN, STRUCTURES, STUDY, instance, plan, record, slices, structure_set
@@ -353,9 +354,45 @@ def test_trying_again_tells_no_contents_apart(room: Room) -> None:
         jobs.finish(session, job, "failed", "the model failed")
         set_state(session, CASE, CaseState.FAILED, "the model failed")
     room.arrive(instance(CT_UIDS[0], content="other", z_mm=3.0))
-    with pytest.raises(ApprovalRefusal, match="cannot be tried again as it is"), room.store.transaction() as session:
+    with (
+        pytest.raises(ApprovalRefusal, match="cannot be predicted or sent as it is"),
+        room.store.transaction() as session,
+    ):
         decide.retry(session, CASE, "a.physicist")
     assert room.case()[0] == "refused"
+
+
+@pytest.mark.parametrize("ended", [CaseState.REFUSED, CaseState.FAILED])
+def test_a_wish_that_came_to_nothing_can_be_given_up(room: Room, ended: CaseState) -> None:
+    """Trying again would ask for the same wish for ever."""
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    first = room.run()
+    again(room, first, {"name": "spare"})
+    came_to_nothing(room, ended)
+    with room.store.transaction() as session:
+        decide.predict_again(session, CaseResults(first, (), Path()), "a.physicist", "without that wish")
+    assert room.run().preference is None
+
+
+def test_what_is_not_told_apart_is_not_predicted_again_either(room: Room) -> None:
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    first = room.run()
+    again(room, first, {"name": "spare"})
+    came_to_nothing(room, CaseState.REFUSED)
+    room.arrive(instance(CT_UIDS[0], content="other", z_mm=3.0))
+    with pytest.raises(ApprovalRefusal, match="as it is") as refused, room.store.transaction() as session:
+        decide.predict_again(session, CaseResults(first, (), Path()), "a.physicist", "without that wish")
+    assert refused.value.code == "not-repeatable"
+
+
+def came_to_nothing(room: Room, ended: CaseState) -> None:
+    with room.store.transaction() as session:
+        job = jobs.claim_next(session)
+        assert job is not None
+        jobs.finish(session, job, ended.value, "the wish is in vain")
+        set_state(session, CASE, ended, "the wish is in vain")
 
 
 def test_two_structure_sets_are_two_cases(room: Room) -> None:
