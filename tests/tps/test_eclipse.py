@@ -281,3 +281,9 @@ def test_a_share_that_is_not_there_is_a_failure_and_is_not_made_up(tmp_path: Pat
         EclipseFolder(root).hand_over(GIVEN)
     assert isinstance(failed.value, BridgeError)
     assert not root.is_dir()
+
+
+def test_what_was_handed_over_before_its_approval_is_withdrawn_all_the_same(folder: EclipseFolder) -> None:
+    """It was approved meanwhile, and that approval is void before it could be added."""
+    assert folder.withdraw(GIVEN.sha256, APPROVAL)
+    assert list(folder.root.iterdir()) == []

@@ -135,6 +135,15 @@ def test_an_expired_session_is_refused_and_its_forms_with_it(trial: Browser, clo
     assert trial.audited() == [("nobody", "not-logged-in")]
 
 
+def test_a_page_that_asks_by_itself_keeps_nobody_logged_in(browser: Browser, clock: Clock) -> None:
+    browser.log_in()
+    for _ in range(3):
+        clock.advance(minutes=9)
+        assert browser.get("/worklist/table").status_code == 200
+    clock.advance(minutes=9)
+    assert code(browser.json("/worklist/table")) == (401, "not-logged-in")
+
+
 def test_a_disabled_user_is_out_at_once(trial: Browser) -> None:
     trial.log_in()
     with trial.room.store.transaction() as session:

@@ -82,6 +82,13 @@ def test_nothing_goes_on_with_a_stopped_case_until_somebody_lets_it(
     assert sign(physicist, job).json() == {"released": True}
 
 
+def test_what_a_physicist_discarded_is_not_put_on_hold_instead(physicist: Browser, planner: Browser, job: Job) -> None:
+    physicist.post(path(job, "discard"), WHY)
+    assert code(planner.post(path(job, "hold"), WHY)) == (409, "stopped-already")
+    with physicist.room.store.transaction() as session:
+        assert get_case(session, job.case_id).stop == "discarded"
+
+
 def test_what_is_held_is_not_sent_and_is_sent_when_it_goes_on(physicist: Browser, job: Job) -> None:
     sign(physicist, job)
     assert due(physicist.room) == (2, 1)

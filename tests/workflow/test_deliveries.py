@@ -144,7 +144,9 @@ def test_a_destination_that_left_the_settings_waits_until_it_is_back(room: Room)
     assert room.state()[0] is CaseState.DELIVERED
 
 
-@pytest.mark.parametrize("state", [CaseState.QUEUED, CaseState.RUNNING, CaseState.REVIEW, CaseState.REFUSED])
+@pytest.mark.parametrize(
+    "state", [CaseState.QUEUED, CaseState.RUNNING, CaseState.REVIEW, CaseState.REFUSED, CaseState.FAILED]
+)
 def test_a_late_delivery_does_not_touch_a_case_that_went_on(room: Room, state: CaseState) -> None:
     """Results of an earlier input arrive while newer ones wait for approval: the approval must stay possible."""
     room.force(state)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from bridge.workflow.cases import CaseState, case_id_of, get_case, list_cases, p
 from bridge.workflow.intake import Intake
 from bridge.workflow.jobs import Artifact
 from bridge.workflow.results import CaseResults
-from bridge.workflow.schema import AuditRow, JobRow
+from bridge.workflow.schema import AuditRow, JobRow, SignatureRow
 from bridge.workflow.store import Store
+from bridge.workflow.users import Role, add_user
 from tests.workflow.records import CT_UIDS, PLAN, STRUCTURES, STUDY, instance, plan, record, slices, structure_set
 
 CASE, NO_STRUCTURES = case_id_of(STUDY, STRUCTURES), case_id_of(STUDY, None)
@@ -302,6 +304,21 @@ def test_what_was_released_is_taken_back_once_when_other_files_come(
         room.wait(2.0)
     assert room.case()[0] == state
     assert hand_over_and_voids(room) == ("withdrawing", ["delivered"])
+
+
+def test_a_signature_is_void_when_other_files_come(room: Room) -> None:
+    room.arrive(structure_set(), *slices())
+    room.wait(2.0)
+    job = room.run()
+    with room.store.transaction() as session:
+        add_user(session, "a.physicist", Role.PHYSICIST, "hash", "setup")
+        now = datetime.now(UTC)
+        session.add(SignatureRow(job_id=job.id, user_name="a.physicist", signed_utc=now, statement={}))
+    room.arrive(plan())
+    room.wait(2.0)
+    with room.store.transaction() as session:
+        (event,) = session.scalars(select(AuditRow).where(AuditRow.action == "approval-voided"))
+    assert event.detail == {"signed_by": ["a.physicist"], "was": "review"}
 
 
 @pytest.mark.parametrize("goes_on", ["queued", "running", "review", "delivered", "held"])

@@ -279,3 +279,32 @@ def test_a_discarded_case_says_that_its_objectives_were_withdrawn(room: Room) ->
         stops.stop(session, room.id, stops.StopKind.DISCARDED, "a.physicist", "another patient's")
     room.courier().run_once()
     assert room.state() == ("delivered", "objectives to the folder for Eclipse: withdrawn")
+
+
+def test_an_answer_that_comes_before_the_withdrawal_is_heard_and_keeps_them(room: Room) -> None:
+    voided(room)
+    room.answered()
+    assert [one.state for one in room.line().answers] == ["applied"]
+    room.courier().run_once()
+    assert (room.line().state, room.handed.exists()) == ("delivered", True)
+
+
+def test_a_withdrawal_that_is_cut_short_leaves_what_says_whose_the_rest_is(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voided(room)
+    unlink, done = Path.unlink, list[Path]()
+
+    def once(path: Path, missing_ok: bool = False) -> None:
+        if done:
+            _denied()
+        done.append(path)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", once)
+        room.courier().run_once()
+    assert [path.name for path in room.handed.iterdir()] == ["objectives.json"]
+    room.now += timedelta(seconds=10)
+    room.courier().run_once()
+    assert (room.line().state, room.handed.exists()) == ("withdrawn", False)
