@@ -100,8 +100,10 @@ def _points(axes: Any, points: list[AskedPoint], marker: str, label: str) -> Non
 
 
 def _said(curves: MethodCurves, label: str) -> str:
-    if curves.abs_mean_gy is None or curves.signed_mean_gy is None:
+    if curves.predicted_gy is None:
         return f"{label} predicts nothing of it"
+    if curves.abs_mean_gy is None or curves.signed_mean_gy is None:
+        return f"{label} predicts a curve that cannot be compared with what it achieved"
     side = "above" if curves.signed_mean_gy > 0 else "below"
     return (
         f"{label} achieved on average {abs(curves.signed_mean_gy):.2f} Gy {side} what it predicted, "

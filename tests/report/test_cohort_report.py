@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import which
@@ -17,7 +18,7 @@ from bridge.workflow.cohort.patient_summary import patient_report_data
 from bridge.workflow.cohort.quality import TOLERANCE_GY
 from bridge.workflow.cohort.summary import cohort_report_data
 from bridge.workflow.library.record import LeftOut
-from tests.workflow.cohort.made import STUDY, patient, run
+from tests.workflow.cohort.made import STUDY, patient, run, uncompared
 
 LEFT_OUT = (LeftOut("pt_9", {"message": "There is no target <of> it.", "code": "no-target"}),)
 
@@ -122,6 +123,26 @@ def test_the_patients_page_tells_both_differences_in_words(patient_page: str) ->
     assert "Baseline: achieved less predicted +2.10 Gy on average" in patient_page
     assert "Model (balanced): nothing was predicted." in patient_page  # of the target, by hand
     assert "69.00 MISSED" in patient_page
+
+
+def test_a_prediction_that_is_drawn_and_not_compared_is_said_with_the_reason() -> None:
+    page = render_patient_report(patient_report_data(uncompared(patient(1)), STUDY, "validation", "../report.html"))
+    assert (
+        "Model (balanced): achieved and predicted are not compared. The predicted dose covers 98 % of "
+        "&#39;SpinalCord&#39;, the achieved dose 100 %; both must cover the same. Baseline: achieved less"
+    ) in page
+    assert page.count("nothing was predicted.") == 2  # of the target, by hand
+    label = next(label for label in Read(page).figures if label.startswith("SpinalCord"))
+    assert "Model (balanced) predicts a curve that cannot be compared with what it achieved" in label
+
+
+def test_patients_who_are_not_compared_are_counted_with_the_reasons() -> None:
+    results = (*run(6).results, uncompared(patient(7)), patient(8, without=("SpinalCord",)))
+    page = render_cohort_report(cohort_report_data(replace(run(6), results=results), "cohort"), TOLERANCE_GY)
+    assert (
+        "Patients who are not compared: SpinalCord 2 (1 with a predicted dose that covers another part of it than the "
+        "plan&#39;s, 1 without an estimate)."
+    ) in page
 
 
 def brightness(ink: str) -> float:

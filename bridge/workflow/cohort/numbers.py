@@ -43,7 +43,8 @@ def cohort_json(data: CohortReportData, study: Study) -> bytes:
         "comparisons": [
             {
                 "title": one.title,
-                "patients_left_out": dict(one.left_out),
+                "patients_left_out": {organ: sum(reasons.values()) for organ, reasons in one.left_out.items()},
+                "patients_left_out_why": {organ: dict(reasons) for organ, reasons in one.left_out.items()},
                 "organs_with_too_few": dict(one.too_few),
                 "comparison": None if one.comparison is None else one.comparison.as_dict(),
             }

@@ -90,6 +90,7 @@ def _method(method: MethodResult, curve: PredictedCurve, structure: StructureEnt
         achieved_gy=np.array(method.achieved[name]),
         abs_mean_gy=None if deviation is None else deviation.abs_mean_gy,
         signed_mean_gy=None if deviation is None else deviation.signed_mean_gy,
+        not_compared=method.not_compared.get(name, "").partition(" [")[0],  # without its code
     )
 
 

@@ -16,7 +16,7 @@ from bridge.workflow.cohort.quality import quality_rows, scorecard, slack_rows
 from bridge.workflow.cohort.result import MethodResult
 from bridge.workflow.cohort.study import BASELINE
 from bridge.workflow.cohort.summary import cohort_report_data
-from tests.workflow.cohort.made import ORGANS, STUDY, patient, run
+from tests.workflow.cohort.made import ORGANS, STUDY, patient, run, uncompared
 
 MEAN_OFF = 1.0 + np.mean([number / 10 for number in range(1, 9)])
 """Of the model over eight patients."""
@@ -47,11 +47,21 @@ def test_the_line_is_compared_too_and_is_three_gray_farther() -> None:
 def test_patients_of_whom_one_method_says_nothing_are_counted_and_not_compared() -> None:
     results = (*(patient(number) for number in range(1, 4)), patient(4, without=("Parotid_L",)))
     found = compared(results, STUDY, "balanced", "band_middle", "organ", 1)
-    assert found.left_out == {"Parotid_L": 1}
+    assert found.left_out == {"Parotid_L": {"no estimate": 1}}
     assert found.comparison is not None
     assert [(organ.organ, organ.n) for organ in found.comparison.organs] == [("SpinalCord", 4), ("Parotid_L", 3)]
     alone = compared(results[2:], STUDY, "balanced", "band_middle", "organ", 1)
     assert alone.too_few == {"Parotid_L": 1}
+
+
+def test_patients_with_curves_of_different_parts_are_told_from_those_without_an_estimate() -> None:
+    results = (*run(3).results, patient(4, without=("SpinalCord",)), uncompared(patient(5)))
+    found = compared(results, STUDY, "balanced", "band_middle", "organ", 1)
+    assert found.left_out == {"SpinalCord": {"no estimate": 1, "curve of another part": 1}}
+    data = cohort_report_data(replace(run(3), results=results), "cohort")
+    content = json.loads(cohort_json(data, STUDY))["comparisons"][0]
+    assert content["patients_left_out"] == {"SpinalCord": 2}
+    assert content["patients_left_out_why"] == found.left_out
 
 
 def test_one_patient_gives_no_comparison_and_no_error() -> None:
