@@ -11,6 +11,7 @@ from dataclasses import asdict
 from bridge.report.cohort_data import REFERENCE, CohortReportData
 from bridge.workflow.cohort.result import PatientResult, PlanQuality
 from bridge.workflow.cohort.study import Study
+from bridge.workflow.library.goals import shown_goal
 
 __all__ = ["cohort_csvs", "cohort_json"]
 
@@ -137,7 +138,8 @@ def _goals(results: Sequence[PatientResult]) -> Iterable[Mapping[str, object]]:
     for result in results:
         for plan, quality in _plans_of(result):
             for goal in quality.measures.goals:
-                yield {"patient": result.id, "plan": plan, **goal.model_dump(), "met": goal.is_met}
+                said = {**goal.model_dump(), "what": shown_goal(goal.what)}
+                yield {"patient": result.id, "plan": plan, **said, "met": goal.is_met}
 
 
 def _plans(results: Sequence[PatientResult]) -> Iterable[Mapping[str, object]]:

@@ -13,6 +13,7 @@ from bridge.workflow.cohort.analysis import BASELINE_CURVES
 from bridge.workflow.cohort.result import Curves, MethodResult, PatientResult, StructureEntry
 from bridge.workflow.cohort.study import BASELINE, Study
 from bridge.workflow.cohort.summary import method_labels, provenance_rows, settings_rows
+from bridge.workflow.library.goals import shown_goal
 from objective_extraction.variability.deviation import PredictedCurve
 
 __all__ = ["patient_report_data"]
@@ -116,6 +117,6 @@ def _goals(result: PatientResult, labels: Mapping[str, str]) -> list[tuple[str, 
     found: dict[str, dict[str, tuple[float, bool]]] = {}
     for label, quality in plans.items():
         for goal in quality.measures.goals:
-            what = f"{goal.roi} {goal.what}{'' if goal.hard else ' (wish)'}"
+            what = f"{goal.roi} {shown_goal(goal.what)}{'' if goal.hard else ' (wish)'}"
             found.setdefault(what, {})[label] = (goal.reached_gy, goal.is_met)
     return list(found.items())

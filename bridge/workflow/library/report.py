@@ -13,7 +13,7 @@ from bridge.report.fronts import FrontPoint, PatientFronts
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.openkbp import TARGETS
 from bridge.rt.pareto import exchanges, gaps
-from bridge.workflow.library.goals import protocol_sha256
+from bridge.workflow.library.goals import protocol_sha256, shown_goal
 from bridge.workflow.library.record import read_left_out, read_work
 from bridge.workflow.library.reference import organs_gy
 from config.protocol import Protocol, load_protocol
@@ -143,7 +143,7 @@ def _goals(references: Sequence[LibraryPlan]) -> dict[str, object]:
     goals = [plan.measures.goals for plan in references]
     by_goal: dict[str, list[bool]] = {}
     for outcome in chain.from_iterable(goals):
-        by_goal.setdefault(f"{outcome.roi} {outcome.what}", []).append(outcome.is_met)
+        by_goal.setdefault(f"{outcome.roi} {shown_goal(outcome.what)}", []).append(outcome.is_met)
     return {
         "share_of_goals_met": _share([one.is_met for one in chain.from_iterable(goals)]),
         "share_of_hard_goals_met": _share([one.is_met for one in chain.from_iterable(goals) if one.hard]),

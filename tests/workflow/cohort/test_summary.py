@@ -16,6 +16,7 @@ from bridge.workflow.cohort.quality import quality_rows, scorecard, slack_rows
 from bridge.workflow.cohort.result import MethodResult
 from bridge.workflow.cohort.study import BASELINE
 from bridge.workflow.cohort.summary import cohort_report_data
+from models.library.measures import GoalOutcome
 from tests.workflow.cohort.made import ORGANS, STUDY, patient, run, uncompared
 
 MEAN_OFF = 1.0 + np.mean([number / 10 for number in range(1, 9)])
@@ -118,6 +119,18 @@ def test_the_scorecard_counts_plans_by_goal() -> None:
         "balanced": (3, 3), "spare": (0, 3), BASELINE: (0, 3), "reference": (3, 3)
     }  # fmt: skip
     assert found["Parotid_L mean <= 26.00 Gy (wish)"]["spare"] == (3, 3)
+
+
+def test_a_near_maximum_is_named_by_what_is_measured_wherever_a_study_shows_it() -> None:
+    """Stored results say D0%, and keep it: their names must not change."""
+    stored = GoalOutcome(roi="PTV70", what="D0% <= 74.90 Gy", hard=True, reached_gy=75.0, excess_gy=0.1)
+    result = patient(1)
+    measures = result.reference.measures.model_copy(update={"goals": (stored,)})
+    result = result.model_copy(update={"reference": result.reference.model_copy(update={"measures": measures})})
+    assert scorecard([result])["PTV70 D0.03cc <= 74.90 Gy"] == {"reference": (0, 1)}
+    assert "PTV70 D0.03cc <= 74.90 Gy" in dict(patient_report_data(result, STUDY, "cohort", "").goals)
+    rows = csv.DictReader(cohort_csvs(cohort_report_data(run(3), "cohort"), [result])["goals.csv"].splitlines())
+    assert [row["what"] for row in rows if row["plan"] == "reference"] == ["D0.03cc <= 74.90 Gy"]
 
 
 def test_slack_is_counted_by_kind_and_on_the_side_that_was_asked_for() -> None:
