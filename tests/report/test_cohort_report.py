@@ -8,9 +8,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
+from matplotlib.lines import Line2D
 
+from bridge.report import patient_figure
 from bridge.report.cohort_report import COHORT_BANNER, render_cohort_report, render_patient_report, verdict
 from bridge.report.vector_figures import BASELINE_INK, FIRST_INK
 from bridge.rt.errors import Failure
@@ -143,6 +146,31 @@ def test_patients_who_are_not_compared_are_counted_with_the_reasons() -> None:
         "Patients who are not compared: SpinalCord 2 (1 with a predicted dose that covers another part of it than the "
         "plan&#39;s, 1 without an estimate)."
     ) in page
+
+
+def test_a_line_looks_alike_in_panels_and_legend_and_lines_are_told_apart_without_colour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(patient_figure, "svg", lambda figure, _: drawn.append(figure) or "")
+    data = patient_report_data(patient(1), STUDY, "validation", "../report.html")
+    patient_figure.structure_figure(data.panels[1], data.first, data.baseline)
+    (figure,) = drawn
+    (legend,) = figure.legends
+    named = dict(zip([text.get_text() for text in legend.get_texts()], legend.legend_handles, strict=True))
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+        for line in lines:
+            assert look(line) == look(named[line.get_label()]), (axes.get_title(loc="left"), line.get_label())
+        without_colour = [look(line)[1:] for line in lines]
+        assert len(set(without_colour)) == len(lines) >= 2
+    dashed = {text for text, handle in named.items() if isinstance(handle, Line2D) and handle.get_linestyle() == "--"}
+    assert dashed == {"predicted, Model (balanced)", "predicted, Baseline (middle)"}
+
+
+def look(line: Any) -> tuple[str, str, str]:
+    """Ink, line and marker."""
+    return line.get_color(), line.get_linestyle(), str(line.get_marker())
 
 
 def brightness(ink: str) -> float:
