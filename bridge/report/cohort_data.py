@@ -96,7 +96,7 @@ class QualityRow:
     n
         Patients.
     means, sds
-        By method, and of the plan that came with the data under ``"reference"``.
+        By method, and of the plan that came with the data under ``"reference"``; one patient has no SD.
     test
         First method less baseline; None with too few patients. Its means are in the measure's own direction, its wins
         are the patients in whom the first is better.
@@ -107,7 +107,7 @@ class QualityRow:
     better: Better
     n: int
     means: Mapping[str, float]
-    sds: Mapping[str, float]
+    sds: Mapping[str, float | None]
     test: PairedTest | None
 
     @property

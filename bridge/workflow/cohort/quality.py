@@ -117,7 +117,7 @@ def quality_rows(results: Sequence[PatientResult], first: str, seed: int) -> tup
         if n:
             test = _test(measure, values[first], values[BASELINE], seed) if n >= FEWEST_PATIENTS else None
             means = {name: float(found.mean()) for name, found in values.items()}
-            sds = {name: float(found.std(ddof=1)) if n > 1 else 0.0 for name, found in values.items()}
+            sds = {name: float(found.std(ddof=1)) if n > 1 else None for name, found in values.items()}
             rows.append(QualityRow(measure.name, measure.unit, measure.better, n, means, sds, test))
     corrected = iter(holm([row.test.p for row in rows if row.test is not None]))
     return tuple(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bridge.report.cohort_tables import quality_table
 from bridge.workflow.cohort.analysis import compared
 from bridge.workflow.cohort.numbers import cohort_csvs, cohort_json
 from bridge.workflow.cohort.patient_summary import patient_report_data
@@ -71,6 +72,18 @@ def test_one_patient_gives_no_comparison_and_no_error() -> None:
     assert data.headline.too_few == dict.fromkeys(ORGANS, 1)
     assert data.organs == ()
     assert all(row.test is None for row in data.quality)
+
+
+def test_one_patient_has_no_standard_deviation() -> None:
+    data = cohort_report_data(run(1), "cohort")
+    assert all(set(row.sds.values()) == {None} for row in data.quality)
+    cells = quality_table(data).rows[0].cells
+    assert cells[3:7] == ("100.0", "0.0", "0.0", "100.0")
+    (row, *_) = csv.DictReader(cohort_csvs(data, run(1).results)["quality.csv"].splitlines())
+    assert (row["balanced_mean"], row["balanced_sd"]) == ("100.0", "")
+    assert json.loads(cohort_json(data, STUDY))["quality"][0]["sds"]["balanced"] is None
+    two = cohort_report_data(run(2), "cohort")
+    assert quality_table(two).rows[0].cells[3] == "100.0 (0.0)"
 
 
 def test_quality_is_that_of_the_plans_and_turned_the_right_way() -> None:
