@@ -47,7 +47,11 @@ def clinical_goals(protocol: Protocol, case: PatientCase) -> tuple[Goal, ...]:
 
 
 def goal_outcomes(goals: Sequence[Goal], dvhs: Sequence[Dvh]) -> list[Mapping[str, object]]:
-    """Say what a dose makes of goals; one whose structure has no dose says so (``reached_gy`` null) and is not met."""
+    """Say what a dose makes of goals.
+
+    One whose structure has no dose, or 0 Gy everywhere where at most something is asked for, as a structure outside the
+    body has, says so (``reached_gy`` null): it is not met, and cannot be evaluated.
+    """
     by_number = {dvh.roi_number: dvh for dvh in dvhs if not dvh.is_empty}
     return [_outcome(goal, by_number.get(goal.roi_number)) for goal in goals]
 
@@ -59,7 +63,7 @@ def _outcome(goal: Goal, dvh: Dvh | None) -> Mapping[str, object]:
         "what": shown_goal(goal.what, dvh),
         "is_hard": goal.hard,
     }
-    if dvh is None:
+    if dvh is None or (goal.operator == "upper" and dvh.max_gy <= 0.0):
         return {**said, "reached_gy": None, "excess_gy": None, "is_met": False}
     outcome = goal.outcome(dvh)
     return {**said, "reached_gy": outcome.reached_gy, "excess_gy": outcome.excess_gy, "is_met": outcome.is_met}
