@@ -19,7 +19,7 @@ from bridge.workflow.cohort.result import (
     write_file,
 )
 from bridge.workflow.cohort.study import Study, StudyOptions, study_of
-from bridge.workflow.library.over_patients import Progress, over_patients
+from bridge.workflow.library.over_patients import Made, Progress, over_patients
 from bridge.workflow.library.planner import InfluenceOf
 from bridge.workflow.library.record import LeftOut
 from bridge.workflow.lock import data_folder_lock
@@ -158,13 +158,13 @@ class _Job:
     influence_of: InfluenceOf
 
 
-def _made(job: _Job) -> int:
+def _made(job: _Job) -> Made:
     """Study a patient who has not been studied, and tell how many plans that took."""
     if _is_done(job):
-        return 0
+        return Made(0)
     result = study_patient(job.path, job.options, job.study.sha256, job.influence_of)
     write_file(patient_file(job.folder, _id(job.path)), as_bytes(result))
-    return len(job.study.methods)
+    return Made(len(job.study.methods))
 
 
 def _is_done(job: _Job) -> bool:
