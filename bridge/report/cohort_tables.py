@@ -156,7 +156,7 @@ def worst_table(data: CohortReportData) -> Table:
         Row((one.patient, one.organ, one.method, fixed(one.abs_mean_gy, _GY), f"{one.signed_mean_gy:+.2f}"))
         for one in data.worst
     )
-    return Table("Farthest from the promise", columns, rows)
+    return Table("Organs farthest from the promise", columns, rows)
 
 
 def _mean_std(figure: Figure) -> str:

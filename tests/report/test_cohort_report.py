@@ -107,6 +107,14 @@ def test_the_verdict_counts_organs_and_says_what_so_few_patients_cannot_say() ->
     ]
 
 
+def test_what_the_tables_leave_out_or_cannot_say_is_written_beside_them(cohort_page: str) -> None:
+    quality = cohort_page[cohort_page.index('<h2 id="quality">') : cohort_page.index('<h2 id="along">')]
+    assert "where it lies in a target of another level, or next to one" in quality
+    worst = cohort_page[cohort_page.index('<h2 id="worst">') : cohort_page.index('<h2 id="methods">')]
+    assert "<caption>Organs farthest from the promise</caption>" in worst
+    assert "Organs alone: the baseline promises nothing of targets." in worst
+
+
 def test_worse_plans_are_named_beside_the_table() -> None:
     page = render_cohort_report(cohort_report_data(run(6, organ_gy=(31.0, 27.0)), "cohort"), TOLERANCE_GY)
     notice = page[page.index('class="notice warn"') : page.index("Intra-patient DVH variability")]
