@@ -187,6 +187,23 @@ def test_a_goal_of_a_structure_without_dose_counts_neither_as_met_nor_as_missed(
     assert run(page, "tables", body, [given[0]])[0] == "1 of 1 goals met, 0 of 0 wishes"
 
 
+def test_the_place_of_signing_tells_goals_that_are_missed_from_those_that_nobody_can_evaluate(page: Page) -> None:
+    goal = {"roi_name": "Cord", "what": "mean <= 45.00 Gy", "is_hard": True}
+    goals = [
+        {**goal, "roi_name": "Larynx", "reached_gy": None, "is_met": False},
+        {**goal, "reached_gy": 50.0, "is_met": False},
+        {**goal, "roi_name": "Lips", "reached_gy": 20.0, "is_met": True},
+    ]
+    page.route("**/the-goals", lambda route: route.fulfill(json={"goals": goals}))
+    page.evaluate("document.body.innerHTML = '<dd data-goals=\"/the-goals\"><span data-count></span><ul></ul></dd>'")
+    page.add_script_tag(url="/static/signing.js")
+    page.wait_for_selector("li")
+    assert page.inner_text("[data-count]") == "1 of 2, 1 not evaluable"
+    assert page.locator("li").all_inner_texts() == [
+        "Cord mean <= 45.00 Gy: 50.00 Gy", "Larynx mean <= 45.00 Gy: not evaluable, no dose"
+    ]  # fmt: skip
+
+
 def test_what_was_asked_used_and_predicted_is_said_where_a_wish_was_held(page: Page) -> None:
     held = {"severity": "warning", "message": "", "where": {"wish": "hi", "asked": "0.250", "used": "0.130"}}
     body = "return m.inWordsWithUsed({hi: 0.25}, given, 0.1021);"
