@@ -60,7 +60,8 @@ def library_build(
     )
     with at_work(processes) as (executor, progress):
         run = build_library(data, folder, options, executor, processes=processes, progress=progress)
-    out.print(f"patients: {run.patients}; plans made: {run.plans}; left out: {len(run.left_out)}")
+    doses = f"; doses made again: {run.doses}" if run.doses else ""
+    out.print(f"patients: {run.patients}; plans made: {run.plans}{doses}; left out: {len(run.left_out)}")
     for one in run.left_out:
         out.print(f"warning: {one.patient}: {one.error['message']} [{one.error['code']}]")
 

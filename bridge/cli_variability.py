@@ -48,7 +48,7 @@ def variability(
     from bridge.workflow.cohort.export import write_reports
     from bridge.workflow.cohort.run import patients_of, run_cohort
     from bridge.workflow.cohort.study import StudyOptions
-    from bridge.workflow.cohort.summary import cohort_report_data
+    from bridge.workflow.cohort.summary import cohort_report_data, patient_page
     from esapi_stub.engine.engine import EngineSettings
     from esapi_stub.engine.optimizer import StoppingRule
 
@@ -74,11 +74,28 @@ def variability(
     for one in run.left_out:
         out.print(f"warning: {one.patient} is left out: {one.error['message']} [{one.error['code']}]")
     name = source.resolve().name
+    if run.earlier:
+        name += f" and {_patients(run.earlier)} of earlier runs"
     files = write_reports(run, name, folder, pdf=pdf)
-    _show(cohort_report_data(run, name))
+    data = cohort_report_data(run, name)
+    if case is not None:
+        asked = {path.name.removesuffix(".npz") for path in paths}
+        for result in run.results:
+            if result.id in asked:
+                out.print(f"read: {folder / patient_page(result.id)}")
+    if case is None or data.headline.comparison is not None:
+        _show(data)
+    if run.earlier:
+        out.print(f"the report has {_patients(run.earlier)} of earlier runs too")
     out.print(f"patients: {len(run.results)}, {run.made} of them in this run; left out: {len(run.left_out)}")
     for file in files:
         out.print(f"written: {file}")
+    pages = "1 page of a patient" if len(run.results) == 1 else f"{len(run.results)} pages of patients"
+    out.print(f"written: {pages} in {folder / 'patients'}")
+
+
+def _patients(n: int) -> str:
+    return "1 patient" if n == 1 else f"{n} patients"
 
 
 def _show(data: CohortReportData) -> None:

@@ -79,6 +79,14 @@ def test_it_says_what_was_made_and_who_was_left_out(
     ]
 
 
+def test_it_says_how_many_doses_were_made_again(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "build_library", lambda *_, **__: LibraryRun(2, 0, (), doses=18))
+    assert run("library", "build", "--data", "data", "--out", tmp_path) == 0
+    assert capsys.readouterr().out == "patients: 2; plans made: 0; doses made again: 18; left out: 0\n"
+
+
 def test_the_report_is_written_into_the_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_library(tmp_path / "library")
     assert run("library", "report", "--library", folder) == 0

@@ -112,6 +112,43 @@ def test_it_says_what_came_out_and_who_was_left_out(
     assert json.loads((tmp_path / "cohort.json").read_text())["patients"] == 2
 
 
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_of_one_case_the_page_to_read_comes_first(
+    asked: list[Any],
+    unwritten: None,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    earlier: int,
+) -> None:
+    results = (patient(1), patient(2))[1 - earlier :]
+    monkeypatch.setattr(module, "run_cohort", lambda *_, **__: CohortRun(STUDY, results, 1, (), earlier))
+    assert run("variability", "--case", cohort / "pt_2.npz", "--out", tmp_path, "--no-pdf") == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"read: {tmp_path / 'patients' / 'pt_2.html'}"
+    assert "There are too few patients to say who keeps the promise better." not in others
+    last = f"patients: {1 + earlier}, 1 of them in this run; left out: 0"
+    assert last in others
+    assert ("the report has 1 patient of earlier runs too" in others) == bool(earlier)
+
+
+def test_where_the_patients_pages_are_is_said(
+    asked: list[Any], unwritten: None, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("variability", "--cohort", cohort, "--out", tmp_path, "--no-pdf") == 0
+    assert f"written: 2 pages of patients in {tmp_path / 'patients'}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_case_that_is_left_out_has_no_page_to_read(
+    unwritten: None, asked: list[Any], cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(module, "run_cohort", lambda *_, **__: CohortRun(STUDY, (patient(1),), 0, LEFT_OUT, 1))
+    assert run("variability", "--case", cohort / "pt_2.npz", "--out", tmp_path, "--no-pdf") == 0
+    assert "read:" not in capsys.readouterr().out
+
+
 def test_without_pango_all_but_the_pdf_is_there(
     asked: list[Any], cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,8 @@ class ComparisonStatement:
     comparison
         None where no organ has enough patients.
     left_out
-        By organ, patients of whom one of the methods says nothing.
+        By organ, how many patients who have it are not compared, by the reason: ``"no estimate"``, ``"curve of another
+        part"``, ``"cannot be compared"``.
     too_few
         By organ, the number of patients where these are too few to compare.
     """
@@ -72,7 +73,7 @@ class ComparisonStatement:
     first: str
     second: str
     comparison: Comparison | None
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, Mapping[str, int]]
     too_few: Mapping[str, int]
 
 
@@ -95,7 +96,7 @@ class QualityRow:
     n
         Patients.
     means, sds
-        By method, and of the plan that came with the data under ``"reference"``.
+        By method, and of the plan that came with the data under ``"reference"``; one patient has no SD.
     test
         First method less baseline; None with too few patients. Its means are in the measure's own direction, its wins
         are the patients in whom the first is better.
@@ -106,7 +107,7 @@ class QualityRow:
     better: Better
     n: int
     means: Mapping[str, float]
-    sds: Mapping[str, float]
+    sds: Mapping[str, float | None]
     test: PairedTest | None
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bridge.report.case_tables import Column, Row, Table, fixed
 from bridge.report.cohort_data import CohortReportData, ComparisonStatement
 from bridge.report.cohort_figures import band_figure, difference_figure, violin_figure
@@ -25,6 +27,12 @@ COHORT_BANNER = f"STUDY OF PREDICTED AND OPTIMIZED DOSES - {NOT_FOR_CLINICAL_USE
 PATIENT_BANNER = f"PREDICTED AND OPTIMIZED DOSES - {NOT_FOR_CLINICAL_USE}"
 
 _SIGNIFICANT = 0.05
+
+_LEFT_OUT_TEXT: Mapping[str, str] = {
+    "no estimate": "without an estimate",
+    "curve of another part": "with a predicted dose that covers another part of it than the plan's",
+    "cannot be compared": "with curves that cannot be compared",
+}
 
 
 def render_cohort_report(data: CohortReportData, tolerance_gy: float) -> str:
@@ -131,12 +139,17 @@ def _comparison_table(statement: ComparisonStatement) -> Table | None:
 def _notes(statement: ComparisonStatement) -> list[str]:
     notes = []
     if statement.left_out:
-        what = ", ".join(f"{organ} {n}" for organ, n in statement.left_out.items())
-        notes.append(f"Patients of whom one of the two methods says nothing, and who are not compared: {what}.")
+        what = ", ".join(_left_out(organ, reasons) for organ, reasons in statement.left_out.items())
+        notes.append(f"Patients who are not compared: {what}.")
     if statement.too_few:
         what = ", ".join(f"{organ} {n}" for organ, n in statement.too_few.items())
         notes.append(f"Organs with too few patients to compare: {what}.")
     return notes
+
+
+def _left_out(organ: str, reasons: Mapping[str, int]) -> str:
+    texts = ", ".join(f"{n} {_LEFT_OUT_TEXT[why]}" for why, n in sorted(reasons.items()))
+    return f"{organ} {sum(reasons.values())} ({texts})"
 
 
 def _panel_note(panel: StructurePanel, data: PatientReportData) -> str:
@@ -144,8 +157,10 @@ def _panel_note(panel: StructurePanel, data: PatientReportData) -> str:
 
 
 def _difference(curves: MethodCurves, label: str) -> str:
-    if curves.abs_mean_gy is None or curves.signed_mean_gy is None:
+    if curves.predicted_gy is None:
         return f"{label}: nothing was predicted."
+    if curves.abs_mean_gy is None or curves.signed_mean_gy is None:
+        return f"{label}: achieved and predicted are not compared. {curves.not_compared}".rstrip()
     return (
         f"{label}: achieved less predicted {curves.signed_mean_gy:+.2f} Gy on average, "
         f"{curves.abs_mean_gy:.2f} Gy in absolute terms."

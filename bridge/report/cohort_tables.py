@@ -70,7 +70,7 @@ def quality_table(data: CohortReportData) -> Table:
 def _quality_row(row: QualityRow, names: list[str]) -> Row:
     digits = 3 if not row.unit else 1 if row.unit == "%" else _GY
     name = f"{row.name} ({row.unit})" if row.unit else row.name
-    values = (f"{fixed(row.means[one], digits)} ({fixed(row.sds[one], digits)})" for one in names)
+    values = (_mean_sd(row.means[one], row.sds[one], digits) for one in names)
     cells = (name, row.better, str(row.n), *values)
     if row.test is None:
         return Row((*cells, NOTHING, NOTHING, NOTHING))
@@ -79,6 +79,10 @@ def _quality_row(row: QualityRow, names: list[str]) -> Row:
     worse = " (worse)" if row.is_worse else ""
     difference = f"{test.first_gy - test.second_gy:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]{worse}"
     return Row((*cells, difference, f"{test.patient_wins} : {test.patient_losses}", p_text(test.p_corrected)))
+
+
+def _mean_sd(mean: float, sd: float | None, digits: int) -> str:
+    return fixed(mean, digits) if sd is None else f"{fixed(mean, digits)} ({fixed(sd, digits)})"
 
 
 def scorecard_table(data: CohortReportData) -> Table:
@@ -152,7 +156,7 @@ def worst_table(data: CohortReportData) -> Table:
         Row((one.patient, one.organ, one.method, fixed(one.abs_mean_gy, _GY), f"{one.signed_mean_gy:+.2f}"))
         for one in data.worst
     )
-    return Table("Farthest from the promise", columns, rows)
+    return Table("Organs farthest from the promise", columns, rows)
 
 
 def _mean_std(figure: Figure) -> str:

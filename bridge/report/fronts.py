@@ -28,7 +28,7 @@ class FrontPoint:
         Shown beside the ends and anchors.
     organs_gy
         Mean over the organs of their mean doses outside the targets.
-    hi_percent
+    hi
         Homogeneity of the highest target, (D2% - D98%) / D50%.
     deficit_gy
         By how much D95% of the worst covered target is below its prescription.
@@ -38,7 +38,7 @@ class FrontPoint:
 
     name: str
     organs_gy: float
-    hi_percent: float
+    hi: float
     deficit_gy: float
     is_reference: bool
     is_dominated: bool
@@ -67,10 +67,10 @@ def fronts_png(patients: Sequence[PatientFronts]) -> bytes:
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(len(patients), 2, squeeze=False)
     for row, patient in zip(axes, patients, strict=True):
-        hi = [point.hi_percent for point in patient.points]
+        hi = [point.hi for point in patient.points]
         deficit = [point.deficit_gy for point in patient.points]
-        _draw(row[0], patient, hi, "HI of the highest target (%)")
-        _draw(row[1], patient, deficit, "missing D95%, worst target (Gy)")
+        _draw(row[0], patient, hi, "HI of the highest target, (D2% - D98%) / D50%")
+        _draw(row[1], patient, deficit, "D95% below the prescription, worst target (Gy)")
         row[0].set_title(patient.title, loc="left", fontsize=10, fontweight="bold")
     buffer = BytesIO()
     canvas.print_figure(buffer, format="png", dpi=_DPI)

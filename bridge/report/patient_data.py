@@ -34,7 +34,9 @@ class MethodCurves:
     achieved_gy
         Of the optimized plan.
     abs_mean_gy, signed_mean_gy
-        Of achieved less predicted; None without a prediction.
+        Of achieved less predicted; None without a prediction, and where the two curves cannot be compared.
+    not_compared
+        Why not, in a sentence.
     """
 
     asked: Sequence[AskedPoint]
@@ -43,6 +45,7 @@ class MethodCurves:
     achieved_gy: FloatArray
     abs_mean_gy: float | None
     signed_mean_gy: float | None
+    not_compared: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,9 @@ from bridge.rt.arrays import FloatArray
 __all__ = ["structure_figure"]
 
 _SIZE_MM = (184.0, 66.0)
+_BASELINE_MARKER = "s"
+"""On what the baseline achieved, which grey alone would tell from what the model achieved: dashes are predictions."""
+
 _VOLUMES_PERCENT: FloatArray = np.arange(101, dtype=np.float64)
 
 
@@ -33,9 +36,9 @@ def structure_figure(panel: StructurePanel, first: str, baseline: str) -> str:
     with new_figure(*_SIZE_MM) as figure:
         left, middle, right = figure.subplots(1, 3, sharex=True, sharey=True)
         _method(left, panel.first, FIRST_INK, first)
-        _method(middle, panel.baseline, BASELINE_INK, baseline)
+        _method(middle, panel.baseline, BASELINE_INK, baseline, _BASELINE_MARKER)
         _curve(right, panel.first.achieved_gy, FIRST_INK, "-", 2.0, f"achieved, {first}")
-        _curve(right, panel.baseline.achieved_gy, BASELINE_INK, (0, (5, 1.5)), 2.0, f"achieved, {baseline}")
+        _curve(right, panel.baseline.achieved_gy, BASELINE_INK, "-", 2.0, f"achieved, {baseline}", _BASELINE_MARKER)
         if panel.reference_gy is not None:
             _curve(right, panel.reference_gy, REFERENCE_INK, ":", 1.3, "plan of the data")
         right.set_title("Both achieved", fontsize=8, loc="left", fontweight="bold")
@@ -63,7 +66,7 @@ def _legend(figure: Any, *panels: Any) -> None:
     )  # fmt: skip
 
 
-def _method(axes: Any, curves: MethodCurves, ink: str, label: str) -> None:
+def _method(axes: Any, curves: MethodCurves, ink: str, label: str, marker_achieved: str = "") -> None:
     axes.set_title(label, fontsize=8, loc="left", fontweight="bold")
     if curves.band_gy is not None:
         low, high = curves.band_gy
@@ -74,7 +77,7 @@ def _method(axes: Any, curves: MethodCurves, ink: str, label: str) -> None:
     if curves.predicted_gy is not None:
         text = f"predicted, {label}" if curves.band_gy is None else f"predicted, {label} (middle)"
         _curve(axes, curves.predicted_gy, ink, (0, (3, 1.5)), 1.5, text)
-    _curve(axes, curves.achieved_gy, ink, "-", 2.0, f"achieved, {label}")
+    _curve(axes, curves.achieved_gy, ink, "-", 2.0, f"achieved, {label}", marker_achieved)
     for operator, marker in (("upper", "<"), ("lower", ">")):
         points = [point for point in curves.asked if point.operator == operator]
         if points:
@@ -83,11 +86,11 @@ def _method(axes: Any, curves: MethodCurves, ink: str, label: str) -> None:
         axes.text(0.5, 0.5, "nothing predicted", transform=axes.transAxes, ha="center", va="center", fontsize=7.5)
 
 
-def _curve(axes: Any, dose_gy: FloatArray, ink: str, line: Any, width: float, label: str) -> None:
+def _curve(axes: Any, dose_gy: FloatArray, ink: str, line: Any, width: float, label: str, marker: str = "") -> None:
     # a cumulative DVH begins with all of the volume at 0 Gy
     axes.plot(
         np.append(dose_gy, 0.0), np.append(_VOLUMES_PERCENT, 100.0), color=ink, linestyle=line, linewidth=width,
-        label=label,
+        marker=marker, markersize=3.5, markevery=10, label=label,
     )  # fmt: skip
 
 
@@ -100,8 +103,10 @@ def _points(axes: Any, points: list[AskedPoint], marker: str, label: str) -> Non
 
 
 def _said(curves: MethodCurves, label: str) -> str:
-    if curves.abs_mean_gy is None or curves.signed_mean_gy is None:
+    if curves.predicted_gy is None:
         return f"{label} predicts nothing of it"
+    if curves.abs_mean_gy is None or curves.signed_mean_gy is None:
+        return f"{label} predicts a curve that cannot be compared with what it achieved"
     side = "above" if curves.signed_mean_gy > 0 else "below"
     return (
         f"{label} achieved on average {abs(curves.signed_mean_gy):.2f} Gy {side} what it predicted, "

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from bridge.rt.case import PatientCase
 from bridge.rt.dvh import Dvh
-from bridge.workflow.library.goals import Goal
+from bridge.workflow.library.goals import Goal, shown_goal
 from config.protocol import Protocol
-from objective_extraction.near_maximum import near_maximum
 
 __all__ = ["clinical_goals", "goal_outcomes"]
 
@@ -48,7 +47,11 @@ def clinical_goals(protocol: Protocol, case: PatientCase) -> tuple[Goal, ...]:
 
 
 def goal_outcomes(goals: Sequence[Goal], dvhs: Sequence[Dvh]) -> list[Mapping[str, object]]:
-    """Say what a dose makes of goals; one whose structure has no dose says so (``reached_gy`` null) and is not met."""
+    """Say what a dose makes of goals.
+
+    One whose structure has no dose, or 0 Gy everywhere where at most something is asked for, as a structure outside the
+    body has, says so (``reached_gy`` null): it is not met, and cannot be evaluated.
+    """
     by_number = {dvh.roi_number: dvh for dvh in dvhs if not dvh.is_empty}
     return [_outcome(goal, by_number.get(goal.roi_number)) for goal in goals]
 
@@ -57,17 +60,10 @@ def _outcome(goal: Goal, dvh: Dvh | None) -> Mapping[str, object]:
     said = {
         "roi_number": goal.roi_number,
         "roi_name": goal.roi_name,
-        "what": _in_words(goal, dvh),
+        "what": shown_goal(goal.what, dvh),
         "is_hard": goal.hard,
     }
-    if dvh is None:
+    if dvh is None or (goal.operator == "upper" and dvh.max_gy <= 0.0):
         return {**said, "reached_gy": None, "excess_gy": None, "is_met": False}
     outcome = goal.outcome(dvh)
     return {**said, "reached_gy": outcome.reached_gy, "excess_gy": outcome.excess_gy, "is_met": outcome.is_met}
-
-
-def _in_words(goal: Goal, dvh: Dvh | None) -> str:
-    """Say what is asked, and of a maximum what stands for it."""
-    if goal.volume == 0.0 and goal.unit == "%" and dvh is not None:
-        return goal.what.replace("D0%", near_maximum(dvh).name)
-    return goal.what

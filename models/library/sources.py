@@ -28,17 +28,24 @@ def sources_of(data: Path, library: Library, set_name: str) -> list[tuple[Path, 
     paths = {path.name.removesuffix(".npz"): path for path in list_patients(patient_folder(data, set_name))}
     for patient in patients:
         path = paths.get(patient.id)
-        if path is None or source_sha256(path) != patient.manifest.source_sha256:
-            what = "The data has no files" if path is None else "The data has other files"
-            raise ModelRefusal(
-                "library-source",
-                f"{what} of patient {patient.id} than those that the library was made of: its plans would be taken for "
-                "plans of somebody else. Name the data that the library was built from.",
-                patient=patient.id,
+        if path is None:
+            what = f"The data has no patient {patient.id}, of whom the library has plans."
+            raise _other_data(what, patient.id)
+        if source_sha256(path) != patient.manifest.source_sha256:
+            what = (
+                f"The data has other files of patient {patient.id} than those that the library was made of: its plans "
+                "would be taken for plans of somebody else."
             )
+            raise _other_data(what, patient.id)
         for plan in patient.plans:
             plan.content()  # labels are made of the manifest, of which no hash is kept: it must say what the plans say
     return [(paths[patient.id], patient) for patient in patients]
+
+
+def _other_data(what: str, patient_id: str) -> ModelRefusal:
+    return ModelRefusal(
+        "library-source", f"{what} Name the data that the library was built from.", patient=patient_id
+    )  # fmt: skip
 
 
 def usable(plans: Sequence[LibraryPlan]) -> tuple[LibraryPlan, ...]:

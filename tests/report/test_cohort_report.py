@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
+from matplotlib.lines import Line2D
 
+from bridge.report import patient_figure
 from bridge.report.cohort_report import COHORT_BANNER, render_cohort_report, render_patient_report, verdict
 from bridge.report.vector_figures import BASELINE_INK, FIRST_INK
 from bridge.rt.errors import Failure
@@ -17,7 +21,7 @@ from bridge.workflow.cohort.patient_summary import patient_report_data
 from bridge.workflow.cohort.quality import TOLERANCE_GY
 from bridge.workflow.cohort.summary import cohort_report_data
 from bridge.workflow.library.record import LeftOut
-from tests.workflow.cohort.made import STUDY, patient, run
+from tests.workflow.cohort.made import STUDY, patient, run, uncompared
 
 LEFT_OUT = (LeftOut("pt_9", {"message": "There is no target <of> it.", "code": "no-target"}),)
 
@@ -103,6 +107,14 @@ def test_the_verdict_counts_organs_and_says_what_so_few_patients_cannot_say() ->
     ]
 
 
+def test_what_the_tables_leave_out_or_cannot_say_is_written_beside_them(cohort_page: str) -> None:
+    quality = cohort_page[cohort_page.index('<h2 id="quality">') : cohort_page.index('<h2 id="along">')]
+    assert "where it lies in a target of another level, or next to one" in quality
+    worst = cohort_page[cohort_page.index('<h2 id="worst">') : cohort_page.index('<h2 id="methods">')]
+    assert "<caption>Organs farthest from the promise</caption>" in worst
+    assert "Organs alone: the baseline promises nothing of targets." in worst
+
+
 def test_worse_plans_are_named_beside_the_table() -> None:
     page = render_cohort_report(cohort_report_data(run(6, organ_gy=(31.0, 27.0)), "cohort"), TOLERANCE_GY)
     notice = page[page.index('class="notice warn"') : page.index("Intra-patient DVH variability")]
@@ -122,6 +134,51 @@ def test_the_patients_page_tells_both_differences_in_words(patient_page: str) ->
     assert "Baseline: achieved less predicted +2.10 Gy on average" in patient_page
     assert "Model (balanced): nothing was predicted." in patient_page  # of the target, by hand
     assert "69.00 MISSED" in patient_page
+
+
+def test_a_prediction_that_is_drawn_and_not_compared_is_said_with_the_reason() -> None:
+    page = render_patient_report(patient_report_data(uncompared(patient(1)), STUDY, "validation", "../report.html"))
+    assert (
+        "Model (balanced): achieved and predicted are not compared. The predicted dose covers 98 % of "
+        "&#39;SpinalCord&#39;, the achieved dose 100 %; both must cover the same. Baseline: achieved less"
+    ) in page
+    assert page.count("nothing was predicted.") == 2  # of the target, by hand
+    label = next(label for label in Read(page).figures if label.startswith("SpinalCord"))
+    assert "Model (balanced) predicts a curve that cannot be compared with what it achieved" in label
+
+
+def test_patients_who_are_not_compared_are_counted_with_the_reasons() -> None:
+    results = (*run(6).results, uncompared(patient(7)), patient(8, without=("SpinalCord",)))
+    page = render_cohort_report(cohort_report_data(replace(run(6), results=results), "cohort"), TOLERANCE_GY)
+    assert (
+        "Patients who are not compared: SpinalCord 2 (1 with a predicted dose that covers another part of it than the "
+        "plan&#39;s, 1 without an estimate)."
+    ) in page
+
+
+def test_a_line_looks_alike_in_panels_and_legend_and_lines_are_told_apart_without_colour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(patient_figure, "svg", lambda figure, _: drawn.append(figure) or "")
+    data = patient_report_data(patient(1), STUDY, "validation", "../report.html")
+    patient_figure.structure_figure(data.panels[1], data.first, data.baseline)
+    (figure,) = drawn
+    (legend,) = figure.legends
+    named = dict(zip([text.get_text() for text in legend.get_texts()], legend.legend_handles, strict=True))
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+        for line in lines:
+            assert look(line) == look(named[line.get_label()]), (axes.get_title(loc="left"), line.get_label())
+        without_colour = [look(line)[1:] for line in lines]
+        assert len(set(without_colour)) == len(lines) >= 2
+    dashed = {text for text, handle in named.items() if isinstance(handle, Line2D) and handle.get_linestyle() == "--"}
+    assert dashed == {"predicted, Model (balanced)", "predicted, Baseline (middle)"}
+
+
+def look(line: Any) -> tuple[str, str, str]:
+    """Ink, line and marker."""
+    return line.get_color(), line.get_linestyle(), str(line.get_marker())
 
 
 def brightness(ink: str) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from bridge.report.fronts import FrontPoint, PatientFronts, fronts_png
 
 POINTS = (
-    FrontPoint("reference", 15.0, 5.0, 0.0, is_reference=True, is_dominated=False),
-    FrontPoint("organ-Parotid_L", 11.0, 8.0, 1.0, is_reference=False, is_dominated=False),
-    FrontPoint("drawn-01", 16.0, 9.0, 1.5, is_reference=False, is_dominated=True),
+    FrontPoint("reference", 15.0, 0.05, 0.0, is_reference=True, is_dominated=False),
+    FrontPoint("organ-Parotid_L", 11.0, 0.08, 1.0, is_reference=False, is_dominated=False),
+    FrontPoint("drawn-01", 16.0, 0.09, 1.5, is_reference=False, is_dominated=True),
 )
 
 
@@ -33,3 +34,19 @@ def test_each_patient_has_a_row_and_each_kind_of_plan_a_colour() -> None:
     for colour in ("#1f4e79", "#b8c4d0", "#c0392b"):
         assert has_colour(one, colour)
     assert not has_colour(pixels(fronts_png([PatientFronts("pt_1", POINTS[:2])])), "#b8c4d0")
+
+
+def test_axes_say_what_they_measure_as_all_other_reports_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = pytest.importorskip("matplotlib.axes")
+    said: list[str] = []
+    write = axes.Axes.set_ylabel
+
+    def heard(self: Any, text: str, **more: Any) -> Any:
+        said.append(text)
+        return write(self, text, **more)
+
+    monkeypatch.setattr(axes.Axes, "set_ylabel", heard)
+    fronts_png([PatientFronts("pt_1", POINTS)])
+    assert said == [
+        "HI of the highest target, (D2% - D98%) / D50%", "D95% below the prescription, worst target (Gy)"
+    ]  # fmt: skip

@@ -166,6 +166,44 @@ def test_a_goal_that_is_lost_by_a_hundredth_is_named_among_the_costs(page: Page)
     assert run(page, "changes", body, [[now], [now]]) == []
 
 
+def test_a_goal_of_a_structure_without_dose_counts_neither_as_met_nor_as_missed(page: Page) -> None:
+    goal = {"roi_number": 3, "roi_name": "Cord", "what": "mean <= 45.00 Gy", "is_hard": True, "reached_gy": 20.0}
+    given = [
+        {**goal, "is_met": True},
+        {**goal, "roi_number": 4, "roi_name": "Larynx", "reached_gy": None, "is_met": False},
+        {**goal, "roi_number": 5, "roi_name": "Lips", "is_hard": False, "reached_gy": 50.0, "is_met": False},
+    ]
+    body = """
+      const body = document.createElement('tbody'), said = m.showGoals(body, given, given);
+      const shown = row => [row.className, ...[...row.cells].map(cell => cell.textContent)].join('|');
+      return [said, ...[...body.rows].map(shown)];
+    """
+    assert run(page, "tables", body, given) == [
+        "1 of 1 goals met, 0 of 1 wishes, 1 not evaluable",
+        "met|Cord|mean ≤ 45.00 Gy|20.00|✓ met",
+        "unknown|Larynx|mean ≤ 45.00 Gy|no dose|not evaluable",
+        "missed|Lips|mean ≤ 45.00 Gy|50.00|✗ wish missed",
+    ]
+    assert run(page, "tables", body, [given[0]])[0] == "1 of 1 goals met, 0 of 0 wishes"
+
+
+def test_the_place_of_signing_tells_goals_that_are_missed_from_those_that_nobody_can_evaluate(page: Page) -> None:
+    goal = {"roi_name": "Cord", "what": "mean <= 45.00 Gy", "is_hard": True}
+    goals = [
+        {**goal, "roi_name": "Larynx", "reached_gy": None, "is_met": False},
+        {**goal, "reached_gy": 50.0, "is_met": False},
+        {**goal, "roi_name": "Lips", "reached_gy": 20.0, "is_met": True},
+    ]
+    page.route("**/the-goals", lambda route: route.fulfill(json={"goals": goals}))
+    page.evaluate("document.body.innerHTML = '<dd data-goals=\"/the-goals\"><span data-count></span><ul></ul></dd>'")
+    page.add_script_tag(url="/static/signing.js")
+    page.wait_for_selector("li")
+    assert page.inner_text("[data-count]") == "1 of 2, 1 not evaluable"
+    assert page.locator("li").all_inner_texts() == [
+        "Cord mean <= 45.00 Gy: 50.00 Gy", "Larynx mean <= 45.00 Gy: not evaluable, no dose"
+    ]  # fmt: skip
+
+
 def test_what_was_asked_used_and_predicted_is_said_where_a_wish_was_held(page: Page) -> None:
     held = {"severity": "warning", "message": "", "where": {"wish": "hi", "asked": "0.250", "used": "0.130"}}
     body = "return m.inWordsWithUsed({hi: 0.25}, given, 0.1021);"

@@ -59,11 +59,14 @@ async function listMissedGoals(place) {
     const answer = await fetch(place.dataset.goals, { headers: { accept: "application/json" }, cache: "no-store" });
     if (!answer.ok) throw new Error("no goals");
     const { goals } = await answer.json();
-    const missed = goals.filter((goal) => !goal.is_met);
-    place.querySelector("[data-count]").textContent = `${missed.length} of ${goals.length}`;
-    for (const goal of missed) {
+    const known = goals.filter((goal) => goal.reached_gy !== null);
+    const missed = known.filter((goal) => !goal.is_met);
+    const unknown = goals.filter((goal) => goal.reached_gy === null);
+    const beside = unknown.length ? `, ${unknown.length} not evaluable` : "";
+    place.querySelector("[data-count]").textContent = `${missed.length} of ${known.length}${beside}`;
+    for (const goal of [...missed, ...unknown]) {
       const line = document.createElement("li");
-      const reached = goal.reached_gy === null ? "no dose" : `${goal.reached_gy.toFixed(2)} Gy`;
+      const reached = goal.reached_gy === null ? "not evaluable, no dose" : `${goal.reached_gy.toFixed(2)} Gy`;
       line.textContent = `${goal.roi_name} ${goal.what}: ${reached}${goal.is_hard ? "" : " (a wish)"}`;
       list.append(line);
     }

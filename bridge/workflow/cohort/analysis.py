@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -16,6 +17,7 @@ from objective_extraction.variability.deviation import Conditions, Deviation, Pr
 __all__ = [
     "BASELINE_CURVES",
     "Family",
+    "LeftOutWhy",
     "PairedSeries",
     "compared",
     "organ_label",
@@ -25,6 +27,10 @@ __all__ = [
 
 Family = Literal["organ", "outside"]
 """Whole organs, or what of them lies outside all targets, as optimizers are asked for it."""
+
+LeftOutWhy = Literal["no estimate", "curve of another part", "cannot be compared"]
+"""Why a patient's organ is not compared: a method says nothing of it, or what it says is of another part of the organ
+than what the plan's dose covers."""
 
 BASELINE_CURVES: tuple[PredictedCurve, ...] = ("band_middle", "line_objective")
 """The middle of a band is what is expected, the line what was asked for."""
@@ -39,13 +45,13 @@ class PairedSeries:
     comparison
         None where no organ has enough patients.
     left_out
-        Patients of each organ that one of the methods says nothing of.
+        By organ, how many patients who have it are not compared, by the reason; see :data:`LeftOutWhy`.
     too_few
         Organs with too few patients to compare, with their number.
     """
 
     comparison: Comparison | None
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, Mapping[str, int]]
     too_few: Mapping[str, int]
 
 
@@ -118,14 +124,22 @@ def compared(
     first = series_of(results, study, method, "prediction", family)
     second = series_of(results, study, BASELINE, curve, family)
     pairs: list[tuple[Series, Series]] = []
-    left_out: dict[str, int] = {}
+    left_out: dict[str, Mapping[str, int]] = {}
     too_few: dict[str, int] = {}
     for organ, one in first.items():
         other = second[organ]
         both = one.deviations.keys() & other.deviations.keys()
-        apart = len(one.deviations.keys() | other.deviations.keys()) - len(both)
-        if apart:
-            left_out[organ] = apart
+        curves: list[tuple[str, PredictedCurve]] = [(method, "prediction"), (BASELINE, curve)]
+        reasons: Counter[str] = Counter(
+            _why(result, structure.name, curves)
+            for result in results
+            for structure in result.structures
+            if structure.kind == family
+            and organ_label(structure.organ or structure.name, family) == organ
+            and result.id not in both
+        )
+        if reasons:
+            left_out[organ] = dict(reasons)
         if len(both) < FEWEST_PATIENTS:
             too_few[organ] = len(both)
         else:
@@ -133,6 +147,16 @@ def compared(
     firsts, seconds = [one for one, _ in pairs], [other for _, other in pairs]
     comparison = compare_methods(firsts, seconds, seed) if pairs else None
     return PairedSeries(comparison, left_out, too_few)
+
+
+def _why(result: PatientResult, structure: str, curves: Sequence[tuple[str, PredictedCurve]]) -> LeftOutWhy:
+    """Say why a structure of a patient is not compared."""
+    methods = [(result.method(name), curve) for name, curve in curves]
+    if any(structure not in method.predicted[curve] for method, curve in methods):
+        return "no estimate"
+    if any("[variability-coverage" in method.not_compared.get(structure, "") for method, _ in methods):
+        return "curve of another part"
+    return "cannot be compared"
 
 
 def _only(series: Series, patients: set[str]) -> Series:

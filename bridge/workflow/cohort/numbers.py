@@ -11,6 +11,7 @@ from dataclasses import asdict
 from bridge.report.cohort_data import REFERENCE, CohortReportData
 from bridge.workflow.cohort.result import PatientResult, PlanQuality
 from bridge.workflow.cohort.study import Study
+from bridge.workflow.library.goals import shown_goal
 
 __all__ = ["cohort_csvs", "cohort_json"]
 
@@ -43,7 +44,8 @@ def cohort_json(data: CohortReportData, study: Study) -> bytes:
         "comparisons": [
             {
                 "title": one.title,
-                "patients_left_out": dict(one.left_out),
+                "patients_left_out": {organ: sum(reasons.values()) for organ, reasons in one.left_out.items()},
+                "patients_left_out_why": {organ: dict(reasons) for organ, reasons in one.left_out.items()},
                 "organs_with_too_few": dict(one.too_few),
                 "comparison": None if one.comparison is None else one.comparison.as_dict(),
             }
@@ -136,7 +138,8 @@ def _goals(results: Sequence[PatientResult]) -> Iterable[Mapping[str, object]]:
     for result in results:
         for plan, quality in _plans_of(result):
             for goal in quality.measures.goals:
-                yield {"patient": result.id, "plan": plan, **goal.model_dump(), "met": goal.is_met}
+                said = {**goal.model_dump(), "what": shown_goal(goal.what)}
+                yield {"patient": result.id, "plan": plan, **said, "met": goal.is_met}
 
 
 def _plans(results: Sequence[PatientResult]) -> Iterable[Mapping[str, object]]:

@@ -13,6 +13,7 @@ from bridge.workflow.cohort.analysis import BASELINE_CURVES
 from bridge.workflow.cohort.result import Curves, MethodResult, PatientResult, StructureEntry
 from bridge.workflow.cohort.study import BASELINE, Study
 from bridge.workflow.cohort.summary import method_labels, provenance_rows, settings_rows
+from bridge.workflow.library.goals import shown_goal
 from objective_extraction.variability.deviation import PredictedCurve
 
 __all__ = ["patient_report_data"]
@@ -90,6 +91,7 @@ def _method(method: MethodResult, curve: PredictedCurve, structure: StructureEnt
         achieved_gy=np.array(method.achieved[name]),
         abs_mean_gy=None if deviation is None else deviation.abs_mean_gy,
         signed_mean_gy=None if deviation is None else deviation.signed_mean_gy,
+        not_compared=method.not_compared.get(name, "").partition(" [")[0],  # without its code
     )
 
 
@@ -115,6 +117,6 @@ def _goals(result: PatientResult, labels: Mapping[str, str]) -> list[tuple[str, 
     found: dict[str, dict[str, tuple[float, bool]]] = {}
     for label, quality in plans.items():
         for goal in quality.measures.goals:
-            what = f"{goal.roi} {goal.what}{'' if goal.hard else ' (wish)'}"
+            what = f"{goal.roi} {shown_goal(goal.what)}{'' if goal.hard else ' (wish)'}"
             found.setdefault(what, {})[label] = (goal.reached_gy, goal.is_met)
     return list(found.items())

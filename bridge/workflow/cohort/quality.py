@@ -11,6 +11,7 @@ from bridge.report.cohort_data import REFERENCE, Better, QualityRow, SlackRow
 from bridge.rt.arrays import FloatArray
 from bridge.workflow.cohort.result import PatientResult, PlanQuality
 from bridge.workflow.cohort.study import BASELINE
+from bridge.workflow.library.goals import shown_goal
 from objective_extraction.variability.comparison import PairedTest, holm, paired_test
 from objective_extraction.variability.definitions import FEWEST_PATIENTS
 
@@ -116,7 +117,7 @@ def quality_rows(results: Sequence[PatientResult], first: str, seed: int) -> tup
         if n:
             test = _test(measure, values[first], values[BASELINE], seed) if n >= FEWEST_PATIENTS else None
             means = {name: float(found.mean()) for name, found in values.items()}
-            sds = {name: float(found.std(ddof=1)) if n > 1 else 0.0 for name, found in values.items()}
+            sds = {name: float(found.std(ddof=1)) if n > 1 else None for name, found in values.items()}
             rows.append(QualityRow(measure.name, measure.unit, measure.better, n, means, sds, test))
     corrected = iter(holm([row.test.p for row in rows if row.test is not None]))
     return tuple(
@@ -148,7 +149,7 @@ def scorecard(results: Sequence[PatientResult]) -> dict[str, dict[str, tuple[int
         plans = {**{method.name: method.planned for method in result.methods}, REFERENCE: result.reference}
         for name, quality in plans.items():
             for goal in quality.measures.goals:
-                key = f"{goal.roi} {goal.what}{'' if goal.hard else ' (wish)'}"
+                key = f"{goal.roi} {shown_goal(goal.what)}{'' if goal.hard else ' (wish)'}"
                 found.setdefault(key, {}).setdefault(name, []).append(goal.is_met)
     return {key: {name: (sum(met), len(met)) for name, met in by_method.items()} for key, by_method in found.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +19,9 @@ from bridge.workflow.cohort.result import (
     write_file,
 )
 from bridge.workflow.cohort.study import Study, StudyOptions, study_of
-from bridge.workflow.library.over_patients import Progress, over_patients
+from bridge.workflow.library.over_patients import Made, Progress, over_patients
 from bridge.workflow.library.planner import InfluenceOf
-from bridge.workflow.library.record import LeftOut
+from bridge.workflow.library.record import LeftOut, read_left_out
 from bridge.workflow.lock import data_folder_lock
 from esapi_stub.engine.radplan import dose_influence
 from models.openkbp.reader import is_patient, list_patients, patient_folder
@@ -61,17 +61,20 @@ class CohortRun:
     study
         The conditions.
     results
-        Of all patients that are whole now, in the order of the folder.
+        Of all patients of the folder who are whole now, those of earlier runs too, in the order of their numbers.
     made
         How many of them this run made.
     left_out
-        Patients who could not be studied, with the reasons.
+        Patients who could not be studied, with the reasons, then those of earlier runs.
+    earlier
+        How many of the results are of patients whom this run did not come to.
     """
 
     study: Study
     results: tuple[PatientResult, ...]
     made: int
     left_out: tuple[LeftOut, ...]
+    earlier: int = 0
 
 
 def run_cohort(
@@ -107,7 +110,8 @@ def run_cohort(
     Raises
     ------
     ModelRefusal
-        The folder holds a study of other conditions (``study-differs``), or a model cannot be used.
+        The folder holds a study of other conditions (``study-differs``), or a model cannot be used; or the results of a
+        patient of an earlier run are damaged (``cohort-file``) or of other conditions (``cohort-source``).
     StorageFailure
         The folder cannot be written, or another run works in it.
     Failure
@@ -116,20 +120,45 @@ def run_cohort(
     study = study_of(options)
     with data_folder_lock(folder):
         _keep_study(folder, study)
+        earlier = _earlier(folder, {_id(path) for path in paths}, study)  # before any work: it may be refused
         jobs = [_Job(path, folder, options, study, influence_of) for path in paths]
         done = over_patients(
             [(_id(job.path), partial(_made, job)) for job in jobs], folder, executor, processes, progress
         )
     # what an earlier run found of a patient who is left out now is not what these files say
     whole = [patient_id for path in paths if (patient_id := _id(path)) in done.plans]
+    results = (*read_results(folder, whole), *earlier)
     made = sum(plans > 0 for plans in done.plans.values())
-    return CohortRun(study, read_results(folder, whole), made, done.left_out)
+    now = {one.patient for one in done.left_out}
+    left_out = (*done.left_out, *(one for one in read_left_out(folder) if one.patient not in now))
+    return CohortRun(study, tuple(sorted(results, key=_number)), made, left_out, len(earlier))
 
 
 def read_results(folder: Path, patient_ids: Sequence[str]) -> tuple[PatientResult, ...]:
     """Read the patients who are whole, in this order."""
     files = [patient_file(folder, patient_id) for patient_id in patient_ids]
     return tuple(read_patient_result(file) for file in files if file.exists())
+
+
+def _earlier(folder: Path, now: Collection[str], study: Study) -> tuple[PatientResult, ...]:
+    """Give the patients whom this run does not come to: a folder holds one study, and its report has all of it."""
+    left_out = {one.patient for one in read_left_out(folder)}
+    files = sorted((folder / "patients").glob("pt_*.json"))
+    results = [read_patient_result(file) for file in files if file.stem not in left_out and file.stem not in now]
+    for result in results:
+        if result.study_sha256 != study.sha256:
+            name = patient_file(folder, result.id).name
+            raise ModelRefusal(
+                "cohort-source",
+                f"{name} was made under other conditions than the study of this folder; delete it to have its patient "
+                "studied again.",
+                file=name,
+            )
+    return tuple(results)
+
+
+def _number(result: PatientResult) -> int:
+    return int("".join(character for character in result.id if character.isdigit()) or 0)
 
 
 def _keep_study(folder: Path, study: Study) -> None:
@@ -158,13 +187,13 @@ class _Job:
     influence_of: InfluenceOf
 
 
-def _made(job: _Job) -> int:
+def _made(job: _Job) -> Made:
     """Study a patient who has not been studied, and tell how many plans that took."""
     if _is_done(job):
-        return 0
+        return Made(0)
     result = study_patient(job.path, job.options, job.study.sha256, job.influence_of)
     write_file(patient_file(job.folder, _id(job.path)), as_bytes(result))
-    return len(job.study.methods)
+    return Made(len(job.study.methods))
 
 
 def _is_done(job: _Job) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bridge.rt.errors import ModelRefusal
 from bridge.workflow.library.goals import protocol_sha256
-from bridge.workflow.library.over_patients import Progress, over_patients
+from bridge.workflow.library.over_patients import Made, Progress, over_patients
 from bridge.workflow.library.patient import PatientJob, build_patient
 from bridge.workflow.library.planner import InfluenceOf
 from bridge.workflow.library.record import LeftOut
@@ -76,11 +76,14 @@ class LibraryRun:
         Made in this run.
     left_out
         Patients who could not be planned, with the reasons.
+    doses
+        Made again in this run from the fluence of plans that were there without one.
     """
 
     patients: int
     plans: int
     left_out: tuple[LeftOut, ...]
+    doses: int = 0
 
 
 def recipe_of(options: LibraryOptions, protocol: Protocol) -> Recipe:
@@ -159,11 +162,12 @@ def build_library(
         ]  # fmt: skip
         tasks = [(job.patient_id, partial(_made, job, influence_of)) for job in jobs]
         done = over_patients(tasks, library, executor, processes, progress)
-    return LibraryRun(len(done.plans), sum(done.plans.values()), done.left_out)
+    return LibraryRun(len(done.plans), sum(done.plans.values()), done.left_out, done.doses)
 
 
-def _made(job: PatientJob, influence_of: InfluenceOf) -> int:
-    return build_patient(job, influence_of).made
+def _made(job: PatientJob, influence_of: InfluenceOf) -> Made:
+    result = build_patient(job, influence_of)
+    return Made(result.made, result.restored)
 
 
 def _sources(data: Path, options: LibraryOptions) -> list[tuple[str, Path]]:

@@ -12,9 +12,9 @@ from bridge.workflow.library.case import NOTHING_WITHIN, OUTSIDE_NUMBER, Plannin
 from config.protocol import Protocol
 from esapi_stub.planning import MeanObjective, PlannedObjective, PointObjective
 from models.library.measures import GoalOutcome
-from objective_extraction.near_maximum import near_maximum
+from objective_extraction.near_maximum import NEAR_MAXIMUM_CC, near_maximum
 
-__all__ = ["Aim", "Goal", "first_aims", "objectives_of", "protocol_goals", "protocol_sha256"]
+__all__ = ["Aim", "Goal", "first_aims", "objectives_of", "protocol_goals", "protocol_sha256", "shown_goal"]
 
 _INSIDE_GY = 0.3
 """Penalties come to rest a little short of what they are asked for."""
@@ -31,6 +31,9 @@ so few voxels that hardly anything pulls at them, and a D99% stays 1 to 3 Gy sho
 _NEAR_MAXIMUM_PRIORITY = 1000.0
 """Also where the near-maximum is a wish: so few voxels miss it that at 10 a plan of pt_201 has 85 Gy in 0.03 cc of its
 highest target, and at 1000 78 Gy, with the same coverage and the same organs."""
+
+_STORED_NEAR_MAXIMUM = "D0% "
+"""How the name of a goal of a near-maximum begins in files."""
 
 _HARDER = 3.0
 _MOST_STEPS, _MOST_STEPS_OF_WISHES = 9.0, 3.0
@@ -84,7 +87,7 @@ class Goal:
 
     @property
     def what(self) -> str:
-        """The goal in words."""
+        """The goal as libraries and studies store it, where a near-maximum is ``D0%``; see :func:`shown_goal`."""
         sign = "<=" if self.operator == "upper" else ">="
         name = "mean" if self.volume is None else f"D{self.volume:g}{self.unit}"
         return f"{name} {sign} {self.dose_gy:.2f} Gy"
@@ -103,6 +106,23 @@ class Goal:
         return GoalOutcome(
             roi=self.roi_name, what=self.what, hard=self.hard, reached_gy=reached, excess_gy=excess
         )  # fmt: skip
+
+
+def shown_goal(stored: str, dvh: Dvh | None = None) -> str:
+    """Name a goal as it is shown: by what is measured of it.
+
+    Parameters
+    ----------
+    stored
+        As in :attr:`Goal.what` and in files, whose hashes keep their names as they are.
+    dvh
+        Of its structure; without it a near-maximum is called D0.03cc, also that of a structure so small that its D2%
+        stands for it.
+    """
+    if not stored.startswith(_STORED_NEAR_MAXIMUM):
+        return stored
+    name = f"D{NEAR_MAXIMUM_CC:g}cc" if dvh is None or dvh.is_empty else near_maximum(dvh).name
+    return f"{name} {stored.removeprefix(_STORED_NEAR_MAXIMUM)}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from bridge.rt.errors import BridgeError, Failure, StorageFailure
 from bridge.workflow.child_process import end_with
 from bridge.workflow.library.record import LeftOut, Work, add_work, read_left_out, write_left_out
 
-__all__ = ["Done", "Progress", "over_patients", "process_executor"]
+__all__ = ["Done", "Made", "Progress", "over_patients", "process_executor"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,14 @@ Progress = Callable[[int, int, str], None]
 """Told how many patients are done, of how many, and a line about the last one."""
 
 _THREADS = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of one patient: plans, and doses of plans that were there without one."""
+
+    plans: int
+    doses: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,16 +48,19 @@ class Done:
         Made in this run, by patient; 0 of one of whom nothing was missing.
     left_out
         Patients who could not be done, with the reasons, in the order of the jobs.
+    doses
+        Made again in this run, of plans that were there.
     """
 
     plans: dict[str, int]
     left_out: tuple[LeftOut, ...]
+    doses: int
 
 
 @dataclass(frozen=True)
 class _Outcome:
     patient: str
-    plans: int
+    made: Made
     seconds: float
     error: dict[str, object] | None
 
@@ -78,7 +89,7 @@ def _begin(parent: int) -> None:
 
 
 def over_patients(
-    jobs: Sequence[tuple[str, Callable[[], int]]],
+    jobs: Sequence[tuple[str, Callable[[], Made]]],
     folder: Path,
     executor: Executor,
     processes: int,
@@ -89,8 +100,8 @@ def over_patients(
     Parameters
     ----------
     jobs
-        Names of the patients, and what makes the plans that one lacks and tells how many these were; both go to other
-        processes.
+        Names of the patients, and what makes the plans and doses that one lacks and tells how many these were; both go
+        to other processes.
     folder
         Of the record and of those left out. Of patients whom this run does not come to, what an earlier one found
         still holds.
@@ -111,6 +122,7 @@ def over_patients(
     """
     futures: list[Future[_Outcome]] = [executor.submit(_attempt, patient, job) for patient, job in jobs]
     plans: dict[str, int] = {}
+    doses = 0
     left_out: dict[str, LeftOut] = {}
     all_left_out = {one.patient: one for one in read_left_out(folder)}
     try:
@@ -121,10 +133,11 @@ def over_patients(
                 left_out[outcome.patient] = all_left_out[outcome.patient] = LeftOut(outcome.patient, outcome.error)
                 logger.warning("%s is left out: %s", outcome.patient, outcome.error["message"])
             else:
-                plans[outcome.patient] = outcome.plans
-            if outcome.plans:
+                plans[outcome.patient] = outcome.made.plans
+                doses += outcome.made.doses
+            if outcome.made.plans:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                add_work(folder, Work(now, outcome.patient, outcome.plans, outcome.seconds, processes))
+                add_work(folder, Work(now, outcome.patient, outcome.made.plans, outcome.seconds, processes))
             write_left_out(folder, tuple(all_left_out.values()))
             progress(done, len(jobs), _line(outcome))
     except BrokenProcessPool as error:
@@ -136,16 +149,16 @@ def over_patients(
     finally:
         for future in futures:
             future.cancel()
-    return Done(plans, tuple(left_out[patient] for patient, _ in jobs if patient in left_out))
+    return Done(plans, tuple(left_out[patient] for patient, _ in jobs if patient in left_out), doses)
 
 
-def _attempt(patient: str, job: Callable[[], int]) -> _Outcome:
+def _attempt(patient: str, job: Callable[[], Made]) -> _Outcome:
     """Do one patient; what is wrong with one must not stop the others."""
     begun = time.perf_counter()
     error: dict[str, object] | None = None
-    plans = 0
+    made = Made(0)
     try:
-        plans = job()
+        made = job()
     except StorageFailure:
         raise
     except BridgeError as found:
@@ -160,12 +173,14 @@ def _attempt(patient: str, job: Callable[[], int]) -> _Outcome:
     # a patient's arrays hang in cycles of a few objects, too few for the collector to come by itself: without this a
     # worker grows by some 40 MB with every patient
     gc.collect()
-    return _Outcome(patient, plans, time.perf_counter() - begun, error)
+    return _Outcome(patient, made, time.perf_counter() - begun, error)
 
 
 def _line(outcome: _Outcome) -> str:
     if outcome.error is not None:
         return f"{outcome.patient} is left out: {outcome.error['message']} [{outcome.error['code']}]"
-    if not outcome.plans:
-        return f"{outcome.patient}: nothing was missing"
-    return f"{outcome.patient}: {outcome.plans} plans in {outcome.seconds:.0f} s"
+    counts = ((outcome.made.plans, "plan", ""), (outcome.made.doses, "dose", " made again"))
+    what = ", ".join(f"{n} {one}{'' if n == 1 else 's'}{more}" for n, one, more in counts if n)
+    return (
+        f"{outcome.patient}: {what} in {outcome.seconds:.0f} s" if what else f"{outcome.patient}: nothing was missing"
+    )

@@ -77,10 +77,13 @@ class PatientResult:
         ``pt_N``.
     made
         Plans that were made, and not there before.
+    restored
+        Doses that were made again, of plans that were there without one.
     """
 
     patient_id: str
     made: int
+    restored: int = 0
 
 
 def build_patient(
@@ -116,7 +119,7 @@ def build_patient(
     case = read_planning_case(job.source)
     prepared = prepare_case(case, protocol_goals(job.protocol, case), job.settings.dose_grid_mm)
     present = [organ for organ in job.protocol.organs if organ in case.outside]
-    made = 0
+    made = restored = 0
     # sets of beams that an earlier run made get back what they lack, and nothing new
     for beams in dict.fromkeys((*job.beams, *folder.beam_sets())):
         asked = _wanted(job, present) if beams in job.beams else (REFERENCE_WEIGHTING,)
@@ -124,8 +127,9 @@ def build_patient(
         beam_set = _BeamSet(job, folder, prepared, beams, influence_of, on_plan)
         beam_set.build(tuple(wanted.values()))
         made += beam_set.made
+        restored += beam_set.restored
     folder.write_manifest(_manifest(job, folder, prepared, folder.entries()))
-    return PatientResult(job.patient_id, made)
+    return PatientResult(job.patient_id, made, restored)
 
 
 def _require_set(job: PatientJob, folder: PatientFolder) -> None:
@@ -158,7 +162,7 @@ def _is_whole(job: PatientJob, folder: PatientFolder) -> bool:
 
 
 class _BeamSet:
-    """The plans of one set of beams under way, and how many were made."""
+    """The plans of one set of beams under way, and how many of them and of lost doses were made."""
 
     def __init__(
         self,
@@ -175,7 +179,7 @@ class _BeamSet:
         self._beams = beams
         self._influence_of = influence_of
         self._on_plan = on_plan
-        self.made = 0
+        self.made = self.restored = 0
 
     def build(self, wanted: Sequence[WeightingEntry]) -> None:
         """Make what is missing."""
@@ -251,6 +255,7 @@ class _BeamSet:
                 file=name,
             )
         self._folder.write_dose(name, dose)
+        self.restored += 1
 
     def _name(self, weighting: WeightingEntry) -> str:
         return f"{self._beams}-{weighting.name}"

@@ -13,7 +13,7 @@ from bridge.report.fronts import FrontPoint, PatientFronts
 from bridge.rt.errors import ModelRefusal
 from bridge.rt.openkbp import TARGETS
 from bridge.rt.pareto import exchanges, gaps
-from bridge.workflow.library.goals import protocol_sha256
+from bridge.workflow.library.goals import protocol_sha256, shown_goal
 from bridge.workflow.library.record import read_left_out, read_work
 from bridge.workflow.library.reference import organs_gy
 from config.protocol import Protocol, load_protocol
@@ -88,8 +88,7 @@ def trade_offs(patient: LibraryPatient, beam_set: str) -> dict[str, str]:
             steps = exchanges(wanted, table[:, names.index(cost)])
             here = [step for step in steps if wanted[step.end] < wanted[at] <= wanted[step.start]]
             if here:
-                what, _, unit = cost.removesuffix(")").partition(" (")
-                prices.append(f"{here[0].rate:.2f} {unit} of {what.removesuffix(' deficit')}")
+                prices.append(_price(cost, here[0].rate))
         spares = wanted < wanted[at] - CRITERIA_TOLERANCE
         price = ", ".join(prices)
         if not prices and spares.any():
@@ -102,13 +101,19 @@ def trade_offs(patient: LibraryPatient, beam_set: str) -> dict[str, str]:
     return said
 
 
+def _price(criterion: str, rate: float) -> str:
+    """Say what is paid of a criterion: of homogeneity as a fraction, because percent would read as relative."""
+    name, _, unit = criterion.removesuffix(")").partition(" (")
+    return f"{rate / 100.0:.4f} of {name}" if unit == "%" else f"{rate:.2f} {unit} of {name.removesuffix(' deficit')}"
+
+
 def patient_fronts(patient: LibraryPatient, beam_set: str) -> PatientFronts:
     """Give the plans of a patient as points of two fronts: homogeneity and coverage against the organs' means."""
     points = tuple(
         FrontPoint(
             name=plan.entry.record.weighting.name,
             organs_gy=organs_gy(plan.measures),
-            hi_percent=100.0 * plan.measures.hi,
+            hi=plan.measures.hi,
             deficit_gy=max(max(0.0, one.prescribed_gy - one.d95_gy) for one in plan.measures.targets.values()),
             is_reference=plan.is_reference,
             is_dominated=plan.is_dominated,
@@ -143,7 +148,7 @@ def _goals(references: Sequence[LibraryPlan]) -> dict[str, object]:
     goals = [plan.measures.goals for plan in references]
     by_goal: dict[str, list[bool]] = {}
     for outcome in chain.from_iterable(goals):
-        by_goal.setdefault(f"{outcome.roi} {outcome.what}", []).append(outcome.is_met)
+        by_goal.setdefault(f"{outcome.roi} {shown_goal(outcome.what)}", []).append(outcome.is_met)
     return {
         "share_of_goals_met": _share([one.is_met for one in chain.from_iterable(goals)]),
         "share_of_hard_goals_met": _share([one.is_met for one in chain.from_iterable(goals) if one.hard]),

@@ -170,3 +170,13 @@ def test_a_library_without_such_plans_and_one_of_other_files_are_refused(
     with pytest.raises(ModelRefusal) as refused:
         evaluate_on_library(predictor, tmp_path, open_library(library))
     assert refused.value.code == "library-source"
+    assert refused.value.message.startswith(
+        "The data has other files of patient pt_201 than those that the library was"
+    )
+    (tmp_path / "validation" / "pt_201.npz").rename(tmp_path / "validation" / "pt_299.npz")
+    with pytest.raises(ModelRefusal) as refused:
+        evaluate_on_library(predictor, tmp_path, open_library(library))
+    assert refused.value.code == "library-source"
+    assert refused.value.message == (
+        "The data has no patient pt_201, of whom the library has plans. Name the data that the library was built from."
+    )

@@ -20,7 +20,7 @@ from bridge.rt.dvh_prepared import prepare_dvhs
 from bridge.rt.errors import BridgeError, ModelRefusal, Refusal, StorageFailure
 from bridge.workflow.cohort.planner import CohortPlanner, one_thread
 from bridge.workflow.cohort.promise import band_promise, dose_promise
-from bridge.workflow.cohort.result import PatientResult, patient_file, read_patient_result
+from bridge.workflow.cohort.result import PatientResult, as_bytes, patient_file, read_patient_result
 from bridge.workflow.cohort.run import STUDY_FILE, CohortRun
 from bridge.workflow.cohort.study import BASELINE, POLICY
 from bridge.workflow.library.case import read_planning_case
@@ -174,6 +174,25 @@ class TestTheSameAgain:
         assert (run.made, [one.id for one in run.results]) == (1, ["pt_1", "pt_2"])
         assert counted.beams == [5]
         assert contents(copied) == before
+
+    def test_patients_of_earlier_runs_stay_in_the_study(self, cohort: Path, copied: Path, tmp_path: Path) -> None:
+        """One patient at a time makes the study that both at once make, in whatever order."""
+        (tmp_path / "pt_4.npz").write_bytes(b"not a patient")
+        run = study(tmp_path / "pt_4.npz", copied)
+        assert (run.made, run.earlier, [one.id for one in run.results]) == (0, 2, ["pt_1", "pt_2"])
+        for name in ("pt_2", "pt_1"):
+            run = study(cohort / f"{name}.npz", copied)
+            assert (run.made, run.earlier, [one.id for one in run.results]) == (0, 1, ["pt_1", "pt_2"])
+            assert [one.patient for one in run.left_out] == ["pt_4"]
+        assert study(cohort, copied).earlier == 0
+
+    def test_what_an_earlier_run_left_under_other_conditions_is_not_taken(self, cohort: Path, copied: Path) -> None:
+        file = patient_file(copied, "pt_2")
+        result = read_patient_result(file).model_copy(update={"study_sha256": "0" * 64})
+        file.write_bytes(as_bytes(result))
+        with pytest.raises(ModelRefusal, match=r"pt_2\.json") as refused:
+            study(cohort / "pt_1.npz", copied)
+        assert refused.value.code == "cohort-source"
 
     def test_a_kill_loses_the_patient_in_work_alone(
         self, cohort: Path, studied: tuple[Path, CohortRun], tmp_path: Path

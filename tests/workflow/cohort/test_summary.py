@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bridge.report.cohort_tables import quality_table
 from bridge.workflow.cohort.analysis import compared
 from bridge.workflow.cohort.numbers import cohort_csvs, cohort_json
 from bridge.workflow.cohort.patient_summary import patient_report_data
@@ -16,7 +17,8 @@ from bridge.workflow.cohort.quality import quality_rows, scorecard, slack_rows
 from bridge.workflow.cohort.result import MethodResult
 from bridge.workflow.cohort.study import BASELINE
 from bridge.workflow.cohort.summary import cohort_report_data
-from tests.workflow.cohort.made import ORGANS, STUDY, patient, run
+from models.library.measures import GoalOutcome
+from tests.workflow.cohort.made import ORGANS, STUDY, patient, run, uncompared
 
 MEAN_OFF = 1.0 + np.mean([number / 10 for number in range(1, 9)])
 """Of the model over eight patients."""
@@ -47,11 +49,21 @@ def test_the_line_is_compared_too_and_is_three_gray_farther() -> None:
 def test_patients_of_whom_one_method_says_nothing_are_counted_and_not_compared() -> None:
     results = (*(patient(number) for number in range(1, 4)), patient(4, without=("Parotid_L",)))
     found = compared(results, STUDY, "balanced", "band_middle", "organ", 1)
-    assert found.left_out == {"Parotid_L": 1}
+    assert found.left_out == {"Parotid_L": {"no estimate": 1}}
     assert found.comparison is not None
     assert [(organ.organ, organ.n) for organ in found.comparison.organs] == [("SpinalCord", 4), ("Parotid_L", 3)]
     alone = compared(results[2:], STUDY, "balanced", "band_middle", "organ", 1)
     assert alone.too_few == {"Parotid_L": 1}
+
+
+def test_patients_with_curves_of_different_parts_are_told_from_those_without_an_estimate() -> None:
+    results = (*run(3).results, patient(4, without=("SpinalCord",)), uncompared(patient(5)))
+    found = compared(results, STUDY, "balanced", "band_middle", "organ", 1)
+    assert found.left_out == {"SpinalCord": {"no estimate": 1, "curve of another part": 1}}
+    data = cohort_report_data(replace(run(3), results=results), "cohort")
+    content = json.loads(cohort_json(data, STUDY))["comparisons"][0]
+    assert content["patients_left_out"] == {"SpinalCord": 2}
+    assert content["patients_left_out_why"] == found.left_out
 
 
 def test_one_patient_gives_no_comparison_and_no_error() -> None:
@@ -60,6 +72,18 @@ def test_one_patient_gives_no_comparison_and_no_error() -> None:
     assert data.headline.too_few == dict.fromkeys(ORGANS, 1)
     assert data.organs == ()
     assert all(row.test is None for row in data.quality)
+
+
+def test_one_patient_has_no_standard_deviation() -> None:
+    data = cohort_report_data(run(1), "cohort")
+    assert all(set(row.sds.values()) == {None} for row in data.quality)
+    cells = quality_table(data).rows[0].cells
+    assert cells[3:7] == ("100.0", "0.0", "0.0", "100.0")
+    (row, *_) = csv.DictReader(cohort_csvs(data, run(1).results)["quality.csv"].splitlines())
+    assert (row["balanced_mean"], row["balanced_sd"]) == ("100.0", "")
+    assert json.loads(cohort_json(data, STUDY))["quality"][0]["sds"]["balanced"] is None
+    two = cohort_report_data(run(2), "cohort")
+    assert quality_table(two).rows[0].cells[3] == "100.0 (0.0)"
 
 
 def test_quality_is_that_of_the_plans_and_turned_the_right_way() -> None:
@@ -108,6 +132,18 @@ def test_the_scorecard_counts_plans_by_goal() -> None:
         "balanced": (3, 3), "spare": (0, 3), BASELINE: (0, 3), "reference": (3, 3)
     }  # fmt: skip
     assert found["Parotid_L mean <= 26.00 Gy (wish)"]["spare"] == (3, 3)
+
+
+def test_a_near_maximum_is_named_by_what_is_measured_wherever_a_study_shows_it() -> None:
+    """Stored results say D0%, and keep it: their names must not change."""
+    stored = GoalOutcome(roi="PTV70", what="D0% <= 74.90 Gy", hard=True, reached_gy=75.0, excess_gy=0.1)
+    result = patient(1)
+    measures = result.reference.measures.model_copy(update={"goals": (stored,)})
+    result = result.model_copy(update={"reference": result.reference.model_copy(update={"measures": measures})})
+    assert scorecard([result])["PTV70 D0.03cc <= 74.90 Gy"] == {"reference": (0, 1)}
+    assert "PTV70 D0.03cc <= 74.90 Gy" in dict(patient_report_data(result, STUDY, "cohort", "").goals)
+    rows = csv.DictReader(cohort_csvs(cohort_report_data(run(3), "cohort"), [result])["goals.csv"].splitlines())
+    assert [row["what"] for row in rows if row["plan"] == "reference"] == ["D0.03cc <= 74.90 Gy"]
 
 
 def test_slack_is_counted_by_kind_and_on_the_side_that_was_asked_for() -> None:

@@ -18,7 +18,7 @@ from bridge.workflow.library.case import (
     read_planning_case,
     source_sha256,
 )
-from bridge.workflow.library.goals import Aim, Goal, first_aims, objectives_of, protocol_goals
+from bridge.workflow.library.goals import Aim, Goal, first_aims, objectives_of, protocol_goals, shown_goal
 from config.protocol import load_protocol
 from esapi_stub.planning import MeanObjective, PointObjective
 from models.openkbp.reader import read_patient
@@ -107,6 +107,22 @@ class TestProtocol:
         ]  # fmt: skip
         assert [goal.hard for goal in goals] == 2 * [True, True, False, True, False] + [True, False, False]
         assert goals[-2].within == case.within_targets("Parotid_L")
+
+
+class TestNames:
+    STORED = Goal(3, "PTV70", "upper", 74.9, 0.0).what
+
+    def test_files_keep_the_name_by_which_archives_are_known(self) -> None:
+        assert self.STORED == "D0% <= 74.90 Gy"
+
+    def test_a_near_maximum_is_shown_by_what_is_measured(self) -> None:
+        assert shown_goal(self.STORED) == "D0.03cc <= 74.90 Gy"
+        assert shown_goal(self.STORED, ramp_dvh(3, "PTV70", 0.0, 50.0, volume_cc=20.0)) == "D0.03cc <= 74.90 Gy"
+        assert shown_goal(self.STORED, ramp_dvh(3, "PTV70", 0.0, 50.0, volume_cc=1.0)) == "D2% <= 74.90 Gy"
+
+    def test_all_other_goals_are_shown_as_they_are_stored(self) -> None:
+        for stored in ("D2% <= 74.90 Gy", "D0.1cc <= 45.00 Gy", "mean <= 26.00 Gy", "D20% <= 77.00 Gy"):
+            assert shown_goal(stored, ramp_dvh(3, "PTV70", 0.0, 50.0, volume_cc=1.0)) == stored
 
 
 class TestOutcomes:

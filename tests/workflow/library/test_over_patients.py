@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from bridge.rt.errors import Failure, Refusal, StorageFailure
-from bridge.workflow.library.over_patients import Done, over_patients, process_executor
+from bridge.workflow.library.over_patients import Done, Made, over_patients, process_executor
 from bridge.workflow.library.record import read_left_out, read_work
 
-Job = tuple[str, Callable[[], int]]
+Job = tuple[str, Callable[[], Made]]
 REFUSED = Refusal("no-target", "There is no target.")
 
 
-def raising(error: Exception) -> Callable[[], int]:
-    def job() -> int:
+def raising(error: Exception) -> Callable[[], Made]:
+    def job() -> Made:
         raise error
 
     return job
@@ -37,9 +37,8 @@ def run(jobs: list[Job], folder: Path, lines: list[str] | None = None) -> Done:
 def test_who_was_done_and_who_was_left_out_is_told_and_kept(tmp_path: Path) -> None:
     lines: list[str] = []
     bug = raising(ZeroDivisionError("PHANTOM^NAME"))
-    done = run(
-        [("pt_1", lambda: 9), ("pt_2", lambda: 0), ("pt_3", raising(REFUSED)), ("pt_4", bug)], tmp_path, lines
-    )  # fmt: skip
+    jobs = [("pt_1", lambda: Made(9)), ("pt_2", lambda: Made(0)), ("pt_3", raising(REFUSED)), ("pt_4", bug)]
+    done = run(jobs, tmp_path, lines)
     assert done.plans == {"pt_1": 9, "pt_2": 0}
     assert [(one.patient, one.error["code"]) for one in done.left_out] == [
         ("pt_3", "no-target"), ("pt_4", "internal-error"),
@@ -53,9 +52,18 @@ def test_who_was_done_and_who_was_left_out_is_told_and_kept(tmp_path: Path) -> N
     )
 
 
+def test_doses_that_were_made_again_are_told_and_are_no_plans(tmp_path: Path) -> None:
+    lines: list[str] = []
+    done = run([("pt_1", lambda: Made(0, 9)), ("pt_2", lambda: Made(1, 8)), ("pt_3", lambda: Made(1))], tmp_path, lines)
+    assert (done.plans, done.doses) == ({"pt_1": 0, "pt_2": 1, "pt_3": 1}, 17)
+    said = sorted(line.split(" ", 1)[1] for line in lines)
+    assert said == ["pt_1: 9 doses made again in 0 s", "pt_2: 1 plan, 8 doses made again in 0 s", "pt_3: 1 plan in 0 s"]
+    assert [work.patient for work in read_work(tmp_path)] == ["pt_2", "pt_3"], "speed is that of plans"
+
+
 def test_a_run_over_others_forgets_nobody_and_one_who_is_done_now_is_left_out_no_longer(tmp_path: Path) -> None:
     run([("pt_1", raising(REFUSED)), ("pt_2", raising(REFUSED))], tmp_path)
-    run([("pt_2", lambda: 9)], tmp_path)
+    run([("pt_2", lambda: Made(9))], tmp_path)
     assert [one.patient for one in read_left_out(tmp_path)] == ["pt_1"]
 
 
@@ -65,7 +73,7 @@ def test_a_run_over_others_forgets_nobody_and_one_who_is_done_now_is_left_out_no
 )
 def test_what_is_everybodys_trouble_ends_the_run(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(type(error)):
-        run([("pt_1", raising(error)), ("pt_2", lambda: 9)], tmp_path)
+        run([("pt_1", raising(error)), ("pt_2", lambda: Made(9))], tmp_path)
     assert read_left_out(tmp_path) == (), "nobody is blamed for it"
 
 
@@ -78,10 +86,10 @@ def test_nothing_of_a_patient_is_left_for_the_next(tmp_path: Path) -> None:
 
     kept: list[weakref.ref[Arrays]] = []
 
-    def job() -> int:
+    def job() -> Made:
         assert [one() for one in kept] == [None] * len(kept)
         kept.append(weakref.ref(Arrays()))
-        return 9
+        return Made(9)
 
     gc.disable()
     try:
@@ -98,7 +106,7 @@ def test_a_worker_that_dies_is_a_failure_that_says_what_to_do(tmp_path: Path) ->
             return future
 
     with pytest.raises(Failure, match="nothing that was finished is lost") as raised:
-        over_patients([("pt_1", lambda: 9)], tmp_path, Dying(), 1, lambda *_: None)
+        over_patients([("pt_1", lambda: Made(9))], tmp_path, Dying(), 1, lambda *_: None)
     assert raised.value.code == "worker-died"
 
 

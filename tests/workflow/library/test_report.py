@@ -94,9 +94,9 @@ class TestReport:
 
 
 def test_a_trade_is_told_at_the_reference_plan(folder: Path) -> None:
-    # to the anchor: 10 Gy for 1 Gy of D95%; from the homogeneous plan to the anchor: 15 Gy for 5 % of HI
+    # to the anchor: 10 Gy for 1 Gy of D95%; from the homogeneous plan to the anchor: 15 Gy for 0.05 of HI
     assert trade_offs(open_library(folder).patients[0], "9") == {
-        "Parotid_L": "1 Gy off Parotid_L costs 0.10 Gy of PTV70 D95%, 0.33 % of HI"
+        "Parotid_L": "1 Gy off Parotid_L costs 0.10 Gy of PTV70 D95%, 0.0033 of HI"
     }
 
 
@@ -134,9 +134,9 @@ def test_a_front_has_a_point_for_each_plan(folder: Path) -> None:
     front = patient_fronts(open_library(folder).patients[0], "9")
     assert front.title == "pt_7"
     assert [point.name for point in front.points] == ["reference", "organ-Parotid_L", "homogeneity"]
-    points = [(point.organs_gy, point.hi_percent, point.deficit_gy) for point in front.points]
+    points = [(point.organs_gy, point.hi, point.deficit_gy) for point in front.points]
     assert [value for point in points for value in point] == pytest.approx(
-        [15.0, 5.0, 0.0, 11.25, 8.0, 1.0, 17.5, 3.0, 0.0]
+        [15.0, 0.05, 0.0, 11.25, 0.08, 1.0, 17.5, 0.03, 0.0]
     )
     assert [point.is_reference for point in front.points] == [True, False, False]
     assert [point.is_dominated for point in front.points] == [False, True, False]
