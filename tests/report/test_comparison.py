@@ -80,7 +80,7 @@ def test_the_approvers_report_marks_the_objectives_and_its_plot_has_a_key() -> N
     html = render_case_report(case)
     points = [row for row in case.objectives if row.volume_percent is not None]
     assert html.partition('<g class="asked">')[2].partition("</g>")[0].count("<path") == len(points) > 0
-    assert "lower point objective" in html.partition('<g class="line-key"')[2].partition("</g>")[0]
+    assert "lower objective" in html.partition('<g class="line-key"')[2].partition("</g>")[0]
 
 
 def test_the_plot_of_a_comparison_tells_the_lines_apart(data: CaseReportData) -> None:
