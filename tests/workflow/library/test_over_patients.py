@@ -56,8 +56,8 @@ def test_doses_that_were_made_again_are_told_and_are_no_plans(tmp_path: Path) ->
     lines: list[str] = []
     done = run([("pt_1", lambda: Made(0, 9)), ("pt_2", lambda: Made(1, 8)), ("pt_3", lambda: Made(1))], tmp_path, lines)
     assert (done.plans, done.doses) == ({"pt_1": 0, "pt_2": 1, "pt_3": 1}, 17)
-    said = sorted(line.split(" ", 1)[1] for line in lines)
-    assert said == ["pt_1: 9 doses made again in 0 s", "pt_2: 1 plan, 8 doses made again in 0 s", "pt_3: 1 plan in 0 s"]
+    said = sorted(line.split(" ", 1)[1].rpartition(" in ")[0] for line in lines)
+    assert said == ["pt_1: 9 doses made again", "pt_2: 1 plan, 8 doses made again", "pt_3: 1 plan"]
     assert [work.patient for work in read_work(tmp_path)] == ["pt_2", "pt_3"], "speed is that of plans"
 
 
