@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -30,6 +30,9 @@ MANUAL = "manual"
 _UNUSUAL = "objective-unusual"
 _RECOMPUTED = (_EDITED, _UNUSUAL, "points-not-monotone", "objectives-contradict", "target-window-narrow")
 """Findings about the objectives alone; the others are about the dose, which no edit changes."""
+
+_OF_OVERLAP = ("overlap-contradicts", "overlap-cold-target")
+"""Findings about two structures that share a volume, which a set of objectives does not know."""
 
 _LEAST_COVERAGE, _MOST_ALLOWED = 0.95, 1.1
 """Of the prescription: what coverage is commonly asked at, and what plans rarely exceed."""
@@ -137,11 +140,25 @@ def with_objectives(
         More of them, about where the objectives come from.
     """
     by_hand = sum(objective.origin.rule == MANUAL for objective in objectives)
-    told = f"{by_hand} of {len(objectives)} objectives were set by hand, and rows may be left out."
-    kept = (finding for finding in before.findings if finding.code not in _RECOMPUTED)
+    told = (
+        f"{by_hand} of {len(objectives)} objectives were set by hand, and rows may be left out. Whether organs and "
+        "targets compete for a volume that they share was looked at before that."
+    )
+    changed = {
+        one.roi_name for one in (*before.objectives, *objectives) if (one in before.objectives) != (one in objectives)
+    }
+    kept = [_as_of_before(finding, changed) for finding in before.findings if finding.code not in _RECOMPUTED]
     unusual = _unusual(before, objectives)
     about = (*kept, *findings, *about_objectives(objectives), *unusual, Finding(_EDITED, "info", told))
     return replace(before, objectives=objectives, findings=about)
+
+
+def _as_of_before(finding: Finding, changed: Set[str]) -> Finding:
+    """Say of a conflict about a shared volume that it is one of objectives that were edited since."""
+    if finding.code not in _OF_OVERLAP or changed.isdisjoint(finding.where.values()):
+        return finding
+    message = f"Before an edit of these objectives: {finding.message} Whether it is still so was not looked at."
+    return Finding("overlap-unchecked", "warning", message, finding.where)
 
 
 def _unusual(before: ObjectiveSet, objectives: Iterable[Objective]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.rt.errors import Refusal
+from bridge.rt.findings import Finding
 from objective_extraction.edit import ChangedRow, NewRow, edited, is_edited
 from objective_extraction.objective_json import objective_set_from_json, objective_set_to_json
 from objective_extraction.objectives import GeudObjective, MeanObjective, PointObjective
@@ -77,6 +78,20 @@ def test_a_contradiction_made_by_hand_is_found() -> None:
     mended, _ = edited(after, [ALL[0], ChangedRow(1, dose_gy=75.0), *ALL[2:]], NUMBERS)
     assert "objectives-contradict" not in [finding.code for finding in mended.findings]
     assert BEFORE.findings[0] in mended.findings
+
+
+def test_a_conflict_about_a_shared_volume_is_not_told_of_objectives_that_were_edited_since() -> None:
+    told = [
+        Finding("overlap-contradicts", "warning", "At most 23 Gy.", {"roi": "Parotid_L", "target": "PTV_70"}),
+        Finding("overlap-cold-target", "warning", "At most 40 Gy.", {"roi": "Larynx", "target": "PTV_56"}),
+    ]
+    before = replace(BEFORE, findings=(*BEFORE.findings, *told))
+    after, _ = edited(before, [*ALL[:2], ChangedRow(2, dose_gy=80.0), *ALL[3:]], NUMBERS)
+    shared = [finding for finding in after.findings if finding.code.startswith("overlap-")]
+    message = "Before an edit of these objectives: At most 23 Gy. Whether it is still so was not looked at."
+    assert shared == [Finding("overlap-unchecked", "warning", message, told[0].where), told[1]]
+    twice, _ = edited(after, [*ALL[:2], ChangedRow(2, dose_gy=70.0), *ALL[3:]], NUMBERS)
+    assert [finding for finding in twice.findings if finding.code.startswith("overlap-")] == shared
 
 
 def test_an_edited_set_goes_through_its_file() -> None:
