@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.dicom.differences import differing_attributes
 from bridge.dicom.headers import read_header
 from bridge.node.ledger import Courier
 from bridge.node.scp import StorageScp
@@ -287,6 +288,20 @@ def contents(settings: site.Settings, sop_instance_uid: str) -> Sequence[Content
     """Give the contents that came under a SOP Instance UID."""
     with Store.in_folder(settings.data_dir).transaction() as session:
         return decide.contents_of(session, sop_instance_uid)
+
+
+def told_apart_by(contents: Sequence[Content]) -> Sequence[str]:
+    """Name the attributes in which contents differ; see :func:`bridge.dicom.differences.differing_attributes`.
+
+    Raises
+    ------
+    StorageFailure
+        One cannot be read.
+    """
+    try:
+        return differing_attributes([content.path.read_bytes() for content in contents])
+    except OSError as error:
+        raise StorageFailure("file-unreadable", f"A content cannot be read: {error.strerror}.") from error
 
 
 def keep_content(settings: site.Settings, sop_instance_uid: str, sha256: str, user: str) -> None:

@@ -362,14 +362,18 @@ def keep(
     ] = None,
 ) -> None:
     """Say which of two contents under one SOP Instance UID holds; the other stays on disk, unused."""
-    from bridge.app import contents, keep_content
+    from bridge.app import contents, keep_content, told_apart_by
 
     settings = load_settings(config)
     if content is not None:
         keep_content(settings, sop_instance_uid, content, user)
-    for one in contents(settings, sop_instance_uid):
+    found = contents(settings, sop_instance_uid)
+    for one in found:
         state = "set aside" if one.set_aside else "in use"
-        out.print(f"{one.sha256}  received {shown_time(one.received_utc)}  {state}")
+        source = one.source.kind if one.source.calling_ae is None else f"{one.source.calling_ae} at {one.source.host}"
+        out.print(f"{one.sha256}  received {shown_time(one.received_utc)} from {source}  {state}")
+    if len(found) > 1:
+        out.print(f"they differ in {', '.join(told_apart_by(found)) or 'no attribute'}")
 
 
 if __name__ == "__main__":

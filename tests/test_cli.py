@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -17,8 +18,11 @@ from bridge.dicom.phantom import PhantomCase, PhantomStructure
 from bridge.dicom.uids import derived_uid
 from bridge.dicom.write_dose import write_rtdose
 from bridge.workflow.export import ARTIFACT_FILES
+from tests.node.objects import ct, written
 from tests.phantom import PROVENANCE, STRUCTURES, linear_dose, write_small_phantom
 from tests.shared_data import shared_dir
+from tests.stores import new_store
+from tests.workflow.records import instance, record
 
 
 def run(*arguments: object) -> int:
@@ -242,6 +246,27 @@ def test_approving_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "objectives.json").write_text("{}")
     assert run("approve", "0" * 12, "--objectives", "objectives.json", *who) == 3
     assert "[case-unknown: " in capsys.readouterr().err
+
+
+def test_contents_under_one_uid_are_listed_with_what_tells_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bridge.yaml").write_text("data_dir: data\n")
+    first, second = ct(1), ct(1)
+    second.PatientName, second.RescaleIntercept = "OTHER^NAME", -1000
+    store = new_store(tmp_path / "data")
+    found = [
+        replace(instance(first.SOPInstanceUID, content=name), path=written(one, tmp_path / f"{name}.dcm"))
+        for name, one in (("first", first), ("second", second))
+    ]
+    record(store, *found)
+    store.close()
+    assert run("keep", first.SOPInstanceUID, "--user", "a.physicist", "--config", "bridge.yaml") == 0
+    one, other, difference = capsys.readouterr().out.splitlines()
+    for line, expected in ((one, found[0]), (other, found[1])):
+        assert line.startswith(expected.sha256)
+        assert line.endswith("from TPS at 127.0.0.1  in use")
+    assert difference == "they differ in PatientName, RescaleIntercept"
 
 
 def test_doctor_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,7 +123,8 @@ def _refusal(instances: Sequence[StoredInstance]) -> StudyState | None:
         return StudyState(
             Verdict.REFUSED,
             "content-conflict",
-            f"Different contents came under one SOP Instance UID ({_shown(conflicts)}); a person must choose.",
+            f"Different contents came under one SOP Instance UID ({_shown(conflicts)}); a person must choose, by "
+            "`fdp-bridge keep`.",
         )
     return None
 

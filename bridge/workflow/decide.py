@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bridge.node.completeness import Verdict, study_state
+from bridge.node.instances import Source
 from bridge.rt.errors import ApprovalRefusal, IdentityRefusal
 from bridge.workflow import audit, hand_overs, jobs
 from bridge.workflow.cases import CaseState, CaseView, get_case, list_cases, set_state
@@ -33,6 +35,8 @@ class Content:
 
     sha256: str
     received_utc: datetime
+    source: Source
+    path: Path
     set_aside: bool
 
 
@@ -190,7 +194,10 @@ def _not_sent(session: Session, case_id: str) -> tuple[Sequence[DeliveryRow], Se
 def contents_of(session: Session, sop_instance_uid: str) -> Sequence[Content]:
     """Give all contents that came under a SOP Instance UID, in the order in which they came."""
     query = select(InstanceRow).where(InstanceRow.sop_instance_uid == sop_instance_uid).order_by(InstanceRow.id)
-    return [Content(row.sha256, row.received_utc, row.set_aside) for row in session.scalars(query)]
+    return [
+        Content(row.sha256, row.received_utc, Source(**row.source), Path(row.path), row.set_aside)
+        for row in session.scalars(query)
+    ]
 
 
 def keep(session: Session, sop_instance_uid: str, sha256: str, actor: str) -> None:
