@@ -85,10 +85,10 @@ def unknown_regions(model: OrganModel, geometry: OrganGeometry) -> tuple[Region,
     return tuple(region for region in geometry.regions if region not in model.regions)
 
 
-def unusual_features(model: OrganModel, geometry: OrganGeometry) -> tuple[str, ...]:
-    """Give the features of an organ that lie outside those of the training plans."""
+def unusual_features(model: OrganModel, geometry: OrganGeometry) -> tuple[tuple[Region, str], ...]:
+    """Give the features of an organ that lie outside those of the training plans, with their regions."""
     return tuple(
-        f"{region} {name}"
+        (region, name)
         for region, measured in geometry.regions.items()
         for name, value in _features(model.regions[region], measured, geometry).items()
         if not model.regions[region].features[name].holds(value)

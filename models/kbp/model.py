@@ -15,6 +15,7 @@ from models.checks import check_anatomy
 from models.kbp.estimate import DvhBand, estimate_organ, unknown_regions, unusual_features
 from models.kbp.parameters import PARAMETERS_NAME, KbpParameters
 from models.kbp.regions import OrganGeometry, measure_organ, voxels_of
+from models.kbp.words import REGION_WORDS, feature_in_words
 from models.training_beams import about_beams, beams_or_trained
 
 __all__ = ["DvhEstimate", "KbpEstimator"]
@@ -103,10 +104,13 @@ class KbpEstimator:
             return [Finding("kbp-organ-outside", "warning", text, {"roi": name})]
         model = self.parameters.organs[name]
         if unknown := unknown_regions(model, geometry):
-            shares = ", ".join(f"{region} ({100 * geometry.regions[region].share:.1f} %)" for region in unknown)
-            text = f"{name!r} is not estimated: too few training plans had a part of it in {shares}."
+            shares = ", ".join(
+                f"{REGION_WORDS[region]} ({100 * geometry.regions[region].share:.1f} %)" for region in unknown
+            )
+            text = f"{name!r} is not estimated: too few training plans had a part of it {shares}."
             return [Finding("kbp-region-unknown", "warning", text, {"roi": name})]
         if unusual := unusual_features(model, geometry):
-            text = f"The geometry of {name!r} lies outside that of the training plans in {', '.join(unusual)}."
+            told = "; ".join(f"{feature_in_words(what)} of the part {REGION_WORDS[region]}" for region, what in unusual)
+            text = f"The geometry of {name!r} lies outside that of the training plans: {told}."
             return [Finding("kbp-extrapolated", "warning", text, {"roi": name})]
         return []

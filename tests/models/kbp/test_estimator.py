@@ -19,6 +19,7 @@ from models.kbp.estimate import estimate_organ
 from models.kbp.model import KbpEstimator
 from models.kbp.regions import measure_organ, voxels_of
 from models.kbp.training import Source, TrainingPlan, observe, train_kbp, write_influences, write_model
+from models.kbp.words import feature_in_words
 from models.preference import NEUTRAL
 from models.registry import export_model, gives_dose, list_models, load_card, load_estimator, load_model
 from tests.models.anatomies import box_anatomy
@@ -139,7 +140,30 @@ def test_a_region_that_no_training_plan_had_is_said_and_not_invented(estimator: 
     found = estimator.estimate(replace(case, masks=moved.masks))
     assert dict(found.bands) == {}
     (finding,) = (f for f in found.findings if f.code == "kbp-region-unknown")
-    assert "overlap (30.0 %)" in finding.message
+    assert "had a part of it inside targets (30.0 %)" in finding.message
+
+
+@pytest.mark.parametrize("shipped", ["kbp-openkbp-v1", "kbp-hn-engine-v1"])
+def test_everything_that_a_shipped_model_looks_at_has_a_name_in_words(shipped: str) -> None:
+    organs = load_estimator(shipped).parameters.organs
+    names = {name for organ in organs.values() for region in organ.regions.values() for name in region.features}
+    assert names
+    assert not [name for name in names if "_" in feature_in_words(name)]
+    assert feature_in_words("log_highest_cc") == "volume of the highest target"
+    assert feature_in_words("expected_1") == "expected dose by distance (component 1)"
+
+
+def test_an_unusual_geometry_is_said_in_words(estimator: KbpEstimator) -> None:
+    large = box_anatomy(
+        {"PTV": (60.0, (slice(1, 17), slice(5, 27), slice(5, 27)))}, (18, 30, 30), (4.0, 4.0, 4.0),
+        {"Larynx": (slice(6, 12), slice(1, 4), slice(8, 20))}, body=(slice(None),) * 3,
+    )  # fmt: skip
+    found = estimator.estimate(replace(anatomy(101), masks=large.masks))
+    (finding,) = (f for f in found.findings if f.code == "kbp-extrapolated")
+    assert finding.message == (
+        "The geometry of 'Larynx' lies outside that of the training plans: expected dose by distance (component 1) of "
+        "the part in the fields."
+    )
 
 
 def test_what_cannot_be_estimated_is_refused(estimator: KbpEstimator) -> None:

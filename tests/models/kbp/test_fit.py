@@ -153,7 +153,7 @@ def test_a_geometry_outside_the_training_plans_is_noticed() -> None:
     assert unusual_features(model, usual) == ()
     region = replace(usual.regions["in_field"], expected=usual.regions["in_field"].expected + 2.0)
     unusual = replace(usual, regions={**usual.regions, "in_field": region})
-    assert "in_field expected_1" in unusual_features(model, unusual)
+    assert ("in_field", "expected_1") in unusual_features(model, unusual)
 
 
 def test_a_plan_with_twice_the_dose_is_flagged_and_its_point_is_off_the_line() -> None:
