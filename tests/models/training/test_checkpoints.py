@@ -21,20 +21,11 @@ from tests.models.training import small
 from tests.models.training.small import stage1, stage2, trained
 
 pytestmark = [
+    pytest.mark.usefixtures("small_networks"),
     pytest.mark.filterwarnings(small.NO_CUDA),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
 ]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    small.shrink(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def patients() -> list[Patient]:
-    return [small.patient(seed) for seed in (1, 2, 3)]
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

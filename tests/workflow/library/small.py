@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from bridge.workflow.library.build import LibraryOptions
+from bridge.workflow.library.build import LibraryOptions, LibraryRun, build_library
+from bridge.workflow.library.planner import InfluenceOf
 from bridge.workflow.library.weightings import WeightingChoice
 from esapi_stub.engine.engine import EngineSettings
 from esapi_stub.engine.influence import DoseInfluence
 from esapi_stub.engine.optimizer import StoppingRule
 from esapi_stub.engine.patient import PlanningPatient
 from esapi_stub.engine.radplan import BeamDirection
+from models.library.library import LibraryPatient, open_library
 from tests.models.openkbp_patients import BITS, write_packed
 
 VOXEL_MM = (5.0, 5.0, 5.0)
@@ -104,3 +107,20 @@ class Counted:
     ) -> DoseInfluence:
         self.beams.append(len(directions))
         return gaussian_influence(patient, directions, beamlet_mm)
+
+
+def build(
+    data: Path, library: Path, options: LibraryOptions = OPTIONS, influence_of: InfluenceOf = gaussian_influence
+) -> LibraryRun:
+    with ThreadPoolExecutor(1) as executor:
+        return build_library(data, library, options, executor, influence_of=influence_of)
+
+
+def the_patient(library: Path) -> LibraryPatient:
+    (patient,) = open_library(library).patients
+    return patient
+
+
+def contents(library: Path) -> dict[str, bytes]:
+    """Give every file of the patient."""
+    return {path.name: path.read_bytes() for path in (library / "pt_1").iterdir()}
